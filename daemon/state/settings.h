@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What the administrator decided, as plain values: the host's settings (mendd.conf) and a unit's
+ * ([X-Mendd] in its unit file, [Unit NAME-OR-GLOB] in mendd.conf, which wins). Reading files is the
+ * edge's work (daemon/edge/config_files.h); here are the values, their defaults and their parser.
+ */
+#pragma once
+
+#include "words.h"
+
+#include <stdio.h>
+
+enum {
+	BUDGET_WINDOWS = 2,
+	UNITS_MAX = 4096,         /* units watched at most; further ones are refused and counted */
+	UNIT_NAME_SIZE = 256,     /* systemd's UNIT_NAME_MAX, with the terminating byte */
+	UNIT_RULES_MAX = 256,     /* [Unit …] sections */
+	EXCLUDES_MAX = 64,
+	COMMAND_SIZE = 1024,
+};
+
+/* At most `count` restarts in `window_ns`; count 0: this window does not apply. */
+struct budget {
+	uint32_t count;
+	uint64_t window_ns;
+};
+
+struct unit_settings {
+	enum heal_mode heal;
+	enum severity severity;
+	struct budget budget[BUDGET_WINDOWS]; /* Budget=5/1min 20/1d */
+	uint64_t backoff_first_ns;            /* Backoff=1s..1min */
+	uint64_t backoff_max_ns;
+	uint64_t verify_for_ns;    /* VerifyFor=: how long all conditions must hold for a verdict */
+	uint64_t probation_ns;     /* Probation=: a relapse within it re-opens the incident */
+	char check[COMMAND_SIZE];  /* Check=: name of a check plugin, or a command line; "" none */
+	uint64_t check_interval_ns; /* CheckInterval= */
+	uint64_t check_timeout_ns;  /* CheckTimeout= */
+	uint32_t check_failures;    /* CheckFailures=: critical results in a row until it counts */
+	/* First thing that was wrong with the unit's own section, "" where nothing was: shown in status. */
+	char error[256];
+};
+
+/* One [Unit PATTERN] section, or one [X-Mendd] section: only the keys that it sets. */
+struct unit_rule {
+	char pattern[UNIT_NAME_SIZE]; /* fnmatch(3) pattern; "" for [X-Mendd] */
+	uint32_t set;                 /* bits of enum unit_key */
+	struct unit_settings values;
+};
+
+enum unit_key {
+	UNIT_KEY_HEAL = 1 << 0,
+	UNIT_KEY_SEVERITY = 1 << 1,
+	UNIT_KEY_BUDGET = 1 << 2,
+	UNIT_KEY_BACKOFF = 1 << 3,
+	UNIT_KEY_VERIFY_FOR = 1 << 4,
+	UNIT_KEY_PROBATION = 1 << 5,
+	UNIT_KEY_CHECK = 1 << 6,
+	UNIT_KEY_CHECK_INTERVAL = 1 << 7,
+	UNIT_KEY_CHECK_TIMEOUT = 1 << 8,
+	UNIT_KEY_CHECK_FAILURES = 1 << 9,
+};
+
+struct host_settings {
+	int log_level;                          /* LogLevel=, a syslog level */
+	uint32_t units_max;                     /* MaxUnits= */
+	char excludes[EXCLUDES_MAX][64];        /* Exclude=: fnmatch patterns of units not watched */
+	size_t n_excludes;
+	struct unit_rule *rules;                /* owned; in order of files and lines: later ones win */
+	size_t n_rules;
+};
+
+void host_settings_init(struct host_settings *s);  /* defaults */
+void host_settings_done(struct host_settings *s);
+void unit_settings_init(struct unit_settings *s);  /* defaults */
+
+/* The settings of one unit: defaults, then its own rule (NULL: none), then the host's, in order. */
+void unit_settings_merge(struct unit_settings *ret, const struct host_settings *host,
+	const struct unit_rule *own, const char *unit);
+
+bool host_settings_excludes(const struct host_settings *s, const char *unit);
