@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The two clocks. Every decision uses the monotonic one, in nanoseconds, the same clock that the kernel
- * programs stamp their records with (bpf_ktime_get_ns). The wall clock is for people only: it is
- * written down and never computed with, so that its jumps change nothing.
+ * The two clocks. Every decision uses the monotonic one, in nanoseconds, the same clock that the
+ * kernel programs stamp their records with (bpf_ktime_get_ns). The wall clock is for people only:
+ * it is written down and never computed with, so that its jumps change nothing.
  */
 #pragma once
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Two small hash tables with open addressing: by string and by 64-bit number. They borrow their values;
- * string keys are borrowed too (they live in the value). Entries may be removed while walking with
+ * Two small hash tables with open addressing: by string and by 64-bit number. They borrow their
+ * values; string keys are borrowed too (they live in the value). Entries may be removed while
+ * walking with
  * *_next only if they are the one just returned.
  */
 #pragma once

@@ -20,7 +20,8 @@ int log_level(void)
 void log_line(int level, const char *format, ...)
 {
 	int saved = errno;
-	char line[2048]; /* journald would split longer ones anyway (LineMax is 48 K, people read 2 K) */
+	char line[2048]; /* journald would split longer ones anyway (LineMax is 48 K, people read 2
+			    K) */
 	va_list ap;
 
 	if (level > max_level)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The daemon's own log: one line to standard error with systemd's "<N>" priority prefix, which journald
- * strips and understands. What happens to *units* is not logged here; it goes through the sinks.
- * Floors 0 to 2 do not log: they return errors and the caller on floor 3 or 4 says them.
+ * The daemon's own log: one line to standard error with systemd's "<N>" priority prefix, which
+ * journald strips and understands. What happens to *units* is not logged here; it goes through the
+ * sinks. Floors 0 to 2 do not log: they return errors and the caller on floor 3 or 4 says them.
  */
 #pragma once
 
@@ -22,25 +22,26 @@ void log_line(int level, const char *format, ...) _printf_(2, 3);
 #define log_warning(...) log_line(LOG_WARNING, __VA_ARGS__)
 #define log_error(...) log_line(LOG_ERR, __VA_ARGS__)
 
-/* Logs and hands the error on: return log_error_errno(r, "cannot open %s", path). error is negative. */
-#define log_error_errno(error, format, ...)                                                        \
-	({                                                                                         \
-		int _e = (error);                                                                  \
-		errno = -_e;                                                                       \
-		log_line(LOG_ERR, format ": %m", ##__VA_ARGS__);                                   \
-		_e;                                                                                \
+/* Logs and hands the error on: return log_error_errno(r, "cannot open %s", path). error is
+ * negative. */
+#define log_error_errno(error, format, ...)                      \
+	({                                                       \
+		int _e = (error);                                \
+		errno = -_e;                                     \
+		log_line(LOG_ERR, format ": %m", ##__VA_ARGS__); \
+		_e;                                              \
 	})
-#define log_warning_errno(error, format, ...)                                                      \
-	({                                                                                         \
-		int _e = (error);                                                                  \
-		errno = -_e;                                                                       \
-		log_line(LOG_WARNING, format ": %m", ##__VA_ARGS__);                               \
-		_e;                                                                                \
+#define log_warning_errno(error, format, ...)                        \
+	({                                                           \
+		int _e = (error);                                    \
+		errno = -_e;                                         \
+		log_line(LOG_WARNING, format ": %m", ##__VA_ARGS__); \
+		_e;                                                  \
 	})
 
 /*
- * Rate limit: at most `burst` events per `interval_ns`. Pure: time is a parameter. Suppressed events are
- * counted in .dropped until the next one that passes.
+ * Rate limit: at most `burst` events per `interval_ns`. Pure: time is a parameter. Suppressed
+ * events are counted in .dropped until the next one that passes.
  */
 struct ratelimit {
 	uint64_t interval_ns;

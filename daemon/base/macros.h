@@ -2,8 +2,8 @@
 /*
  * Cleanup attributes and small macros that every floor uses.
  *
- * Ownership idiom: acquire into a _cleanup_ variable, hand over with TAKE_PTR() after the last point of
- * failure. Destructors take NULL and return NULL.
+ * Ownership idiom: acquire into a _cleanup_ variable, hand over with TAKE_PTR() after the last
+ * point of failure. Destructors take NULL and return NULL.
  */
 #pragma once
 
@@ -23,19 +23,19 @@
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
 
-#define TAKE_PTR(p)                                                                                \
-	({                                                                                         \
-		__typeof__(p) *_pp = &(p);                                                         \
-		__typeof__(p) _v = *_pp;                                                           \
-		*_pp = NULL;                                                                       \
-		_v;                                                                                \
+#define TAKE_PTR(p)                        \
+	({                                 \
+		__typeof__(p) *_pp = &(p); \
+		__typeof__(p) _v = *_pp;   \
+		*_pp = NULL;               \
+		_v;                        \
 	})
-#define TAKE_FD(fd)                                                                                \
-	({                                                                                         \
-		int *_pfd = &(fd);                                                                 \
-		int _v = *_pfd;                                                                    \
-		*_pfd = -1;                                                                        \
-		_v;                                                                                \
+#define TAKE_FD(fd)                \
+	({                         \
+		int *_pfd = &(fd); \
+		int _v = *_pfd;    \
+		*_pfd = -1;        \
+		_v;                \
 	})
 
 #define NSEC_PER_USEC UINT64_C(1000)

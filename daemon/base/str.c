@@ -59,7 +59,7 @@ unsigned int str_distance(const char *a, const char *b, unsigned int limit)
 		for (size_t j = 1; j <= m; j++) {
 			unsigned int above = row[j];
 			unsigned int cost = tolower((unsigned char)a[i - 1]) !=
-				tolower((unsigned char)b[j - 1]);
+					    tolower((unsigned char)b[j - 1]);
 
 			row[j] = MIN(MIN(row[j - 1], above) + 1, diagonal + cost);
 			diagonal = above;
@@ -157,7 +157,8 @@ void strbuf_addv(struct strbuf *b, const char *format, va_list ap)
 	int n;
 
 	va_copy(again, ap);
-	n = vsnprintf(b->data ? b->data + b->len : NULL, b->data ? b->size - b->len : 0, format, ap);
+	n = vsnprintf(
+		b->data ? b->data + b->len : NULL, b->data ? b->size - b->len : 0, format, ap);
 	if (n >= 0 && reserve(b, (size_t)n)) {
 		vsnprintf(b->data + b->len, b->size - b->len, format, again);
 		b->len += (size_t)n;

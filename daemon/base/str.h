@@ -54,7 +54,8 @@ void strbuf_add(struct strbuf *b, const char *s);
 void strbuf_add_mem(struct strbuf *b, const void *p, size_t n);
 void strbuf_addf(struct strbuf *b, const char *format, ...) _printf_(2, 3);
 void strbuf_addv(struct strbuf *b, const char *format, va_list ap) _printf_(2, 0);
-/* Appends s as the inside of a JSON string: quotes, backslashes, control bytes and bad UTF-8 escaped. */
+/* Appends s as the inside of a JSON string: quotes, backslashes, control bytes and bad UTF-8
+ * escaped. */
 void strbuf_add_json(struct strbuf *b, const char *s);
 /* The text, "" where empty; borrowed until the next append. */
 const char *strbuf_text(const struct strbuf *b);

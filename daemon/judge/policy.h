@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The healing policy. policy_decide() looks at a unit and the host and says what to do next; it changes
- * nothing. policy_apply() writes that decision into the unit's heal state. The manager performs it. So
- * a decision is a value: mendctl explain prints exactly what would happen, and the property tests run the
- * same two functions against a model of systemd.
+ * The healing policy. policy_decide() looks at a unit and the host and says what to do next; it
+ * changes nothing. policy_apply() writes that decision into the unit's heal state. The manager
+ * performs it. So a decision is a value: mendctl explain prints exactly what would happen, and the
+ * property tests run the same two functions against a model of systemd.
  *
  * No I/O, no clock: `now_ns` is a parameter.
  */
@@ -21,16 +21,18 @@ enum verb {
 
 struct decision {
 	enum verb verb;
-	enum heal_state next;    /* state to enter */
-	enum action action;      /* for VERB_ACT */
-	enum initiator initiator; /* who acts: systemd where Restart= is at work, and we only verify */
-	enum refusal refusal;    /* for HOLD, BACKOFF, EXHAUSTED */
-	enum verdict verdict;    /* for VERB_CONCLUDE */
-	uint64_t wake_ns;        /* TIME_INFINITY: only at a change */
-	char text[256];          /* one sentence for people: why, and what happens next */
+	enum heal_state next; /* state to enter */
+	enum action action;   /* for VERB_ACT */
+	enum initiator
+		initiator;    /* who acts: systemd where Restart= is at work, and we only verify */
+	enum refusal refusal; /* for HOLD, BACKOFF, EXHAUSTED */
+	enum verdict verdict; /* for VERB_CONCLUDE */
+	uint64_t wake_ns;     /* TIME_INFINITY: only at a change */
+	char text[256];	      /* one sentence for people: why, and what happens next */
 };
 
-/* How many restarts the budgets still allow at `now_ns`; the smallest over the windows and StartLimitBurst. */
+/* How many restarts the budgets still allow at `now_ns`; the smallest over the windows and
+ * StartLimitBurst. */
 uint32_t policy_budget_remaining(const struct unit *u, uint64_t now_ns);
 
 struct decision policy_decide(const struct unit *u, const struct world *w, uint64_t now_ns);

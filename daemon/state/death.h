@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What is known of one process that ended, from whichever source: the kernel's programs (everything), the
- * process connector (pid and status), or PID 1 (status of the main process). Fields that a source
- * could not see are 0 or "".
+ * What is known of one process that ended, from whichever source: the kernel's programs
+ * (everything), the process connector (pid and status), or PID 1 (status of the main process).
+ * Fields that a source could not see are 0 or "".
  */
 #pragma once
 
@@ -11,9 +11,9 @@
 #include <sys/types.h>
 
 enum {
-	COMM_SIZE = 16,         /* the kernel's TASK_COMM_LEN */
-	CGROUP_NAME_SIZE = 64,  /* last part of a cgroup's path; longer names are cut */
-	INVOCATION_SIZE = 33,   /* 128-bit id in hex, with the terminating byte */
+	COMM_SIZE = 16,	       /* the kernel's TASK_COMM_LEN */
+	CGROUP_NAME_SIZE = 64, /* last part of a cgroup's path; longer names are cut */
+	INVOCATION_SIZE = 33,  /* 128-bit id in hex, with the terminating byte */
 };
 
 enum death_source {
@@ -24,25 +24,26 @@ enum death_source {
 
 struct death {
 	enum death_source source;
-	uint64_t time_ns;     /* monotonic; when the last thread left */
-	pid_t pid;            /* in mendd's pid namespace; 0: not visible there */
+	uint64_t time_ns; /* monotonic; when the last thread left */
+	pid_t pid;	  /* in mendd's pid namespace; 0: not visible there */
 	pid_t parent_pid;
-	uint64_t start_ns;    /* boot-time clock; (pid, start) is the process's identity */
+	uint64_t start_ns; /* boot-time clock; (pid, start) is the process's identity */
 	uint64_t lifetime_ns;
 	uint64_t peak_rss_bytes;
 	uid_t uid;
 	char comm[COMM_SIZE];
 
-	int code;             /* exit code, 0 where a signal ended it */
-	int signal;           /* signal number, 0 where it exited */
+	int code;   /* exit code, 0 where a signal ended it */
+	int signal; /* signal number, 0 where it exited */
 	bool core_dumped;
 
-	enum killer killer;   /* KILLER_NONE unless .signal */
-	int killer_si_code;   /* as sigaction(2) */
+	enum killer killer; /* KILLER_NONE unless .signal */
+	int killer_si_code; /* as sigaction(2) */
 	pid_t killer_pid;
 	uid_t killer_uid;
 	char killer_comm[COMM_SIZE];
-	char killer_unit[CGROUP_NAME_SIZE]; /* unit, scope or session of the sender: its cgroup's name */
+	char killer_unit[CGROUP_NAME_SIZE]; /* unit, scope or session of the sender: its cgroup's
+					       name */
 	uint64_t killer_time_ns;
 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What the healing state machine remembers of one unit. It is judged in daemon/judge/policy.h, which
- * alone changes it; everyone else reads.
+ * What the healing state machine remembers of one unit. It is judged in daemon/judge/policy.h,
+ * which alone changes it; everyone else reads.
  */
 #pragma once
 
@@ -9,25 +9,26 @@
 #include "death.h"
 
 enum {
-	RESTART_LOG_MAX = 64 /* restarts remembered for the budgets: above the largest count allowed */
+	RESTART_LOG_MAX =
+		64 /* restarts remembered for the budgets: above the largest count allowed */
 };
 
 /* Why the unit needs healing: one observation, with its diagnosis. */
 struct trouble {
 	bool present;
 	enum cause cause;
-	uint64_t time_ns;     /* when it happened in the kernel */
-	uint64_t detected_ns; /* when mendd knew */
+	uint64_t time_ns;		  /* when it happened in the kernel */
+	uint64_t detected_ns;		  /* when mendd knew */
 	char invocation[INVOCATION_SIZE]; /* that went bad */
-	char text[256];       /* "killed by SIGKILL from bash[4711] (uid 1000, session-3.scope)" */
+	char text[256]; /* "killed by SIGKILL from bash[4711] (uid 1000, session-3.scope)" */
 	char killer_key[COMM_SIZE + 16]; /* "comm/uid" of a sender, to know it again; "" none */
 };
 
 enum job_result {
 	JOB_NOT_SENT,
-	JOB_STORING,  /* evidence is on its way to the store */
-	JOB_SENT,     /* RestartUnit called, no answer yet */
-	JOB_QUEUED,   /* PID 1 answered with a job */
+	JOB_STORING, /* evidence is on its way to the store */
+	JOB_SENT,    /* RestartUnit called, no answer yet */
+	JOB_QUEUED,  /* PID 1 answered with a job */
 	JOB_DONE,
 	JOB_FAILED,   /* start failed */
 	JOB_CANCELED, /* somebody else's job won */
@@ -40,7 +41,7 @@ struct attempt {
 	enum action action;
 	enum initiator initiator;
 	enum job_result job;
-	char error[128];  /* D-Bus error name and text, "" none */
+	char error[128]; /* D-Bus error name and text, "" none */
 	char old_invocation[INVOCATION_SIZE];
 	char new_invocation[INVOCATION_SIZE];
 	uint64_t decided_ns, sent_ns, done_ns, up_ns, verified_ns;
@@ -51,8 +52,9 @@ struct attempt {
 struct heal {
 	enum heal_state state;
 	uint64_t since_ns;
-	uint64_t wake_ns; /* the machine wants to be asked again then; TIME_INFINITY: only at a change */
-	enum refusal refusal; /* why it holds; NONE otherwise */
+	uint64_t wake_ns;      /* the machine wants to be asked again then; TIME_INFINITY: only at a
+				  change */
+	enum refusal refusal;  /* why it holds; NONE otherwise */
 	uint32_t backoff_step; /* 0: at once; n: first * 2^(n-1) */
 	uint64_t verified_since_ns; /* health verified without a break since; 0: not */
 	struct trouble trouble;

@@ -12,9 +12,9 @@
 
 enum {
 	BUDGET_WINDOWS = 2,
-	UNITS_MAX = 4096,         /* units watched at most; further ones are refused and counted */
-	UNIT_NAME_SIZE = 256,     /* systemd's UNIT_NAME_MAX, with the terminating byte */
-	UNIT_RULES_MAX = 256,     /* [Unit …] sections */
+	UNITS_MAX = 4096,     /* units watched at most; further ones are refused and counted */
+	UNIT_NAME_SIZE = 256, /* systemd's UNIT_NAME_MAX, with the terminating byte */
+	UNIT_RULES_MAX = 256, /* [Unit …] sections */
 	EXCLUDES_MAX = 64,
 	COMMAND_SIZE = 1024,
 };
@@ -29,22 +29,23 @@ struct unit_settings {
 	enum heal_mode heal;
 	enum severity severity;
 	struct budget budget[BUDGET_WINDOWS]; /* Budget=5/1min 20/1d */
-	uint64_t backoff_first_ns;            /* Backoff=1s..1min */
+	uint64_t backoff_first_ns;	      /* Backoff=1s..1min */
 	uint64_t backoff_max_ns;
-	uint64_t verify_for_ns;    /* VerifyFor=: how long all conditions must hold for a verdict */
-	uint64_t probation_ns;     /* Probation=: a relapse within it re-opens the incident */
-	char check[COMMAND_SIZE];  /* Check=: name of a check plugin, or a command line; "" none */
+	uint64_t verify_for_ns;	  /* VerifyFor=: how long all conditions must hold for a verdict */
+	uint64_t probation_ns;	  /* Probation=: a relapse within it re-opens the incident */
+	char check[COMMAND_SIZE]; /* Check=: name of a check plugin, or a command line; "" none */
 	uint64_t check_interval_ns; /* CheckInterval= */
 	uint64_t check_timeout_ns;  /* CheckTimeout= */
 	uint32_t check_failures;    /* CheckFailures=: critical results in a row until it counts */
-	/* First thing that was wrong with the unit's own section, "" where nothing was: shown in status. */
+	/* First thing that was wrong with the unit's own section, "" where nothing was: shown in
+	 * status. */
 	char error[256];
 };
 
 /* One [Unit PATTERN] section, or one [X-Mendd] section: only the keys that it sets. */
 struct unit_rule {
 	char pattern[UNIT_NAME_SIZE]; /* fnmatch(3) pattern; "" for [X-Mendd] */
-	uint32_t set;                 /* bits of enum unit_key */
+	uint32_t set;		      /* bits of enum unit_key */
 	struct unit_settings values;
 };
 
@@ -62,17 +63,17 @@ enum unit_key {
 };
 
 struct host_settings {
-	int log_level;                          /* LogLevel=, a syslog level */
-	uint32_t units_max;                     /* MaxUnits= */
-	char excludes[EXCLUDES_MAX][64];        /* Exclude=: fnmatch patterns of units not watched */
+	int log_level;			 /* LogLevel=, a syslog level */
+	uint32_t units_max;		 /* MaxUnits= */
+	char excludes[EXCLUDES_MAX][64]; /* Exclude=: fnmatch patterns of units not watched */
 	size_t n_excludes;
-	struct unit_rule *rules;                /* owned; in order of files and lines: later ones win */
+	struct unit_rule *rules; /* owned; in order of files and lines: later ones win */
 	size_t n_rules;
 };
 
-void host_settings_init(struct host_settings *s);  /* defaults */
+void host_settings_init(struct host_settings *s); /* defaults */
 void host_settings_done(struct host_settings *s);
-void unit_settings_init(struct unit_settings *s);  /* defaults */
+void unit_settings_init(struct unit_settings *s); /* defaults */
 
 /* The settings of one unit: defaults, then its own rule (NULL: none), then the host's, in order. */
 void unit_settings_merge(struct unit_settings *ret, const struct host_settings *host,

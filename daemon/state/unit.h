@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A watched unit: everything that mendd remembers of it. The name is the identity; cgroup ids and pids
- * come and go. Owned by the unit table of struct world; everyone else borrows.
+ * A watched unit: everything that mendd remembers of it. The name is the identity; cgroup ids and
+ * pids come and go. Owned by the unit table of struct world; everyone else borrows.
  */
 #pragma once
 
@@ -31,34 +31,34 @@ const char *active_state_word(enum active_state v);
 
 /* What PID 1 said last, and when. Written by the PID 1 client only. */
 struct unit_facts {
-	uint64_t read_ns;              /* when; 0: never */
+	uint64_t read_ns; /* when; 0: never */
 	enum active_state active;
-	char sub_state[32];            /* "running", "dead", "auto-restart", … */
-	char load_state[16];           /* "loaded", "masked", "not-found", … */
+	char sub_state[32];  /* "running", "dead", "auto-restart", … */
+	char load_state[16]; /* "loaded", "masked", "not-found", … */
 	char invocation[INVOCATION_SIZE];
-	char result[32];               /* "success", "exit-code", "signal", "start-limit-hit", … */
-	char restart[16];              /* Restart= */
-	char type[16];                 /* Type= */
-	char freezer_state[16];        /* "running", "frozen", …; "" on systemd without it */
-	pid_t main_pid;                /* 0: none now */
-	pid_t exec_main_pid;           /* the last main process, also after its end */
-	int exec_main_code;            /* CLD_EXITED, CLD_KILLED, CLD_DUMPED; 0: has not ended */
-	int exec_main_status;          /* exit code or signal */
-	uint32_t n_restarts;           /* by Restart= */
-	uint32_t job;                  /* queued job, 0: none */
-	uint64_t active_enter_usec;    /* CLOCK_MONOTONIC */
+	char result[32];	    /* "success", "exit-code", "signal", "start-limit-hit", … */
+	char restart[16];	    /* Restart= */
+	char type[16];		    /* Type= */
+	char freezer_state[16];	    /* "running", "frozen", …; "" on systemd without it */
+	pid_t main_pid;		    /* 0: none now */
+	pid_t exec_main_pid;	    /* the last main process, also after its end */
+	int exec_main_code;	    /* CLD_EXITED, CLD_KILLED, CLD_DUMPED; 0: has not ended */
+	int exec_main_status;	    /* exit code or signal */
+	uint32_t n_restarts;	    /* by Restart= */
+	uint32_t job;		    /* queued job, 0: none */
+	uint64_t active_enter_usec; /* CLOCK_MONOTONIC */
 	uint64_t start_timeout_ns;
 	uint32_t start_limit_burst;
 	uint64_t start_limit_interval_ns;
 	bool remain_after_exit;
-	char cgroup[512];              /* path below the cgroup root, "" while it has none */
+	char cgroup[512]; /* path below the cgroup root, "" while it has none */
 };
 
 /* A listening socket that the unit is known to own. */
 struct listening_socket {
-	uint8_t family;   /* AF_INET, AF_INET6 */
+	uint8_t family;	  /* AF_INET, AF_INET6 */
 	uint8_t protocol; /* IPPROTO_TCP */
-	uint16_t port;    /* host order */
+	uint16_t port;	  /* host order */
 	uint8_t address[16];
 };
 
@@ -79,7 +79,7 @@ struct program {
 
 /* Result of the unit's check, as its plugin or executable gave it. */
 struct check_state {
-	int status;      /* MEND_OK, MEND_WARNING, MEND_CRITICAL, MEND_UNKNOWN; -1: never ran */
+	int status;	 /* MEND_OK, MEND_WARNING, MEND_CRITICAL, MEND_UNKNOWN; -1: never ran */
 	uint32_t in_row; /* same status this many times */
 	uint64_t time_ns;
 	char text[256];
@@ -88,10 +88,10 @@ struct check_state {
 struct unit {
 	char *name; /* owned */
 	struct unit_settings settings;
-	struct unit_rule own_rule;     /* its [X-Mendd], as last read */
+	struct unit_rule own_rule; /* its [X-Mendd], as last read */
 	bool has_own_rule;
 	struct unit_facts facts;
-	uint64_t cgroup_id;            /* of the present cgroup, 0: none */
+	uint64_t cgroup_id; /* of the present cgroup, 0: none */
 
 	enum health health;
 	char health_reason[256];
@@ -105,18 +105,18 @@ struct unit {
 	uint64_t attempt_failures;
 	uint64_t verdicts[VERDICT_COUNT];
 
-	struct death last_death;       /* of any process; time_ns 0: none yet */
-	struct death last_main_death;  /* of a main process */
+	struct death last_death;      /* of any process; time_ns 0: none yet */
+	struct death last_main_death; /* of a main process */
 	struct program program;
-	struct socket_set listening;   /* while last seen well */
+	struct socket_set listening; /* while last seen well */
 	struct check_state check;
 
 	struct heal heal;
-	struct incident *incident;     /* owned; open, or closed and in probation; NULL: none */
-	char **dependencies;           /* owned; Requires= and BindsTo=, at most DEPENDENCIES_MAX */
+	struct incident *incident; /* owned; open, or closed and in probation; NULL: none */
+	char **dependencies;	   /* owned; Requires= and BindsTo=, at most DEPENDENCIES_MAX */
 	size_t n_dependencies;
 
-	void *edge;                    /* borrowed: the manager's own per-unit data */
+	void *edge; /* borrowed: the manager's own per-unit data */
 };
 
 /* The new unit, or NULL for lack of memory. */

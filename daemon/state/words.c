@@ -87,7 +87,8 @@ static const struct {
 	[REFUSAL_STOPPED_BY_ADMIN] = { "stopped-by-admin", "its administrator stopped it" },
 	[REFUSAL_MASKED] = { "masked", "it is masked or its unit file is gone" },
 	[REFUSAL_PENDING_JOB] = { "pending-job", "another job for it is queued in systemd" },
-	[REFUSAL_SYSTEMD_RESTARTS] = { "systemd-restarts", "systemd restarts it itself (Restart=)" },
+	[REFUSAL_SYSTEMD_RESTARTS] = { "systemd-restarts",
+		"systemd restarts it itself (Restart=)" },
 	[REFUSAL_DENY_LIST] = { "deny-list", "the host depends on it; it is never touched" },
 	[REFUSAL_FROZEN] = { "frozen", "it is frozen, stopped or traced" },
 	[REFUSAL_PAUSED] = { "paused", "healing is paused" },
@@ -127,15 +128,15 @@ static int parse(const char *const *words, size_t n, const char *s)
 	return -EINVAL;
 }
 
-#define DEFINE_WORD(name)                                                                          \
-	const char *name##_word(enum name v)                                                       \
-	{                                                                                          \
-		return word(name##_words, ARRAY_SIZE(name##_words), (unsigned int)v);              \
+#define DEFINE_WORD(name)                                                             \
+	const char *name##_word(enum name v)                                          \
+	{                                                                             \
+		return word(name##_words, ARRAY_SIZE(name##_words), (unsigned int)v); \
 	}
-#define DEFINE_PARSE(name)                                                                         \
-	int name##_parse(const char *s)                                                            \
-	{                                                                                          \
-		return parse(name##_words, ARRAY_SIZE(name##_words), s);                           \
+#define DEFINE_PARSE(name)                                               \
+	int name##_parse(const char *s)                                  \
+	{                                                                \
+		return parse(name##_words, ARRAY_SIZE(name##_words), s); \
 	}
 
 DEFINE_WORD(health)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * All that the daemon remembers, in one place. The manager owns it and alone writes to it; the judges and the
- * edges (D-Bus, metrics, sinks) read it.
+ * All that the daemon remembers, in one place. The manager owns it and alone writes to it; the
+ * judges and the edges (D-Bus, metrics, sinks) read it.
  */
 #pragma once
 
@@ -18,9 +18,10 @@ enum {
 
 /* Something that this host can or cannot do; shown by mendctl doctor and mendd_collector_up. */
 struct feature {
-	char name[32];   /* "bpf", "deaths", "signals", "oom", "exec", "cgroups", "connector", "store" … */
+	char name[32]; /* "bpf", "deaths", "signals", "oom", "exec", "cgroups", "connector", "store"
+			  … */
 	bool up;
-	char text[192];  /* why not, or what it does */
+	char text[192]; /* why not, or what it does */
 };
 
 /* One kernel program with the kernel's own accounting (0 unless kernel.bpf_stats_enabled). */
@@ -31,26 +32,26 @@ struct program_stats {
 
 /* Records that the kernel could not hand over, by kind. */
 struct loss {
-	char kind[16];   /* "death", "exec", "cgroup", … */
+	char kind[16]; /* "death", "exec", "cgroup", … */
 	uint64_t count;
 };
 
 struct plugin_state {
 	char name[64];
-	char kind[16];    /* "check", "action", "sink", "source" */
-	char path[256];   /* "" for one that is linked in */
+	char kind[16];	/* "check", "action", "sink", "source" */
+	char path[256]; /* "" for one that is linked in */
 	char version[32];
 	bool active;
-	char error[192];  /* why it was refused or set aside; "" */
+	char error[192]; /* why it was refused or set aside; "" */
 	uint64_t calls, failures;
 };
 
 struct pause {
 	bool active;
-	uint64_t until_ns;   /* always set: a pause ends */
+	uint64_t until_ns; /* always set: a pause ends */
 	char reason[256];
-	uid_t uid;           /* who asked */
-	bool kill_switch;    /* the file exists */
+	uid_t uid;	  /* who asked */
+	bool kill_switch; /* the file exists */
 };
 
 /* Cumulative histogram of seconds with fixed bounds (world_delay_bounds). */
@@ -65,15 +66,15 @@ void delay_histogram_add(struct delay_histogram *h, double seconds);
 
 struct world {
 	struct host_settings settings;
-	bool settings_ok;              /* last (re)load of the configuration was accepted */
+	bool settings_ok;	       /* last (re)load of the configuration was accepted */
 	char settings_error[512];      /* file:line: what; "" */
 	uint64_t settings_loaded_usec; /* wall clock */
 
-	struct hash units;             /* name -> struct unit, owned */
-	uint64_t units_refused;        /* above units_max */
+	struct hash units;	/* name -> struct unit, owned */
+	uint64_t units_refused; /* above units_max */
 
 	struct incident *recent[INCIDENTS_RECENT_MAX]; /* owned, closed; a ring */
-	uint64_t n_recent;             /* ever put in; newest at (n_recent - 1) % MAX */
+	uint64_t n_recent;		 /* ever put in; newest at (n_recent - 1) % MAX */
 	uint64_t incidents[CAUSE_COUNT]; /* opened, ever */
 
 	struct pause pause;
@@ -87,12 +88,12 @@ struct world {
 	size_t n_plugins;
 	struct loss lost[LOSS_KINDS];
 	size_t n_lost;
-	uint64_t events;               /* records received from the kernel */
+	uint64_t events;		       /* records received from the kernel */
 	uint64_t watched_entries, watched_max; /* of the kernel's map of watched cgroups */
 	uint64_t store_failures;
 	uint64_t store_written;
-	bool degraded;                 /* no BPF: deaths come from the connector and from PID 1 */
-	uint64_t started_usec;         /* wall clock */
+	bool degraded;	       /* no BPF: deaths come from the connector and from PID 1 */
+	uint64_t started_usec; /* wall clock */
 
 	struct delay_histogram detection; /* death in the kernel to mendd knowing */
 	struct delay_histogram recovery;  /* death to verified */
@@ -103,7 +104,8 @@ void world_done(struct world *w);
 
 /* NULL where it is not watched. */
 struct unit *world_unit(const struct world *w, const char *name);
-/* Finds or makes it; NULL and errno: ENOSPC above the cap (counted), ENOMEM, EINVAL for a bad name. */
+/* Finds or makes it; NULL and errno: ENOSPC above the cap (counted), ENOMEM, EINVAL for a bad name.
+ */
 struct unit *world_unit_add(struct world *w, const char *name);
 void world_unit_remove(struct world *w, struct unit *u);
 /* Units sorted by name, for people; *ret is owned by the caller, the units are borrowed. */
@@ -115,7 +117,8 @@ void world_incident_archive(struct world *w, struct incident *i);
 const struct incident *world_incident(const struct world *w, const char *id);
 
 /* Sets or adds a feature. */
-void world_feature(struct world *w, const char *name, bool up, const char *format, ...) _printf_(4, 5);
+void world_feature(struct world *w, const char *name, bool up, const char *format, ...)
+	_printf_(4, 5);
 /* The feature, NULL: never set. */
 const struct feature *world_find_feature(const struct world *w, const char *name);
 bool world_healing_enabled(const struct world *w); /* any unit with Heal=restart, and no pause */
