@@ -28,7 +28,7 @@ struct decision {
 	enum refusal refusal; /* for HOLD, BACKOFF, EXHAUSTED */
 	enum verdict verdict; /* for VERB_CONCLUDE */
 	uint64_t wake_ns;     /* TIME_INFINITY: only at a change */
-	char text[256];	      /* one sentence for people: why, and what happens next */
+	char text[256];       /* one sentence for people: why, and what happens next */
 };
 
 /* How many restarts the budgets still allow at `now_ns`; the smallest over the windows and

@@ -11,7 +11,7 @@
 #include <sys/types.h>
 
 enum {
-	COMM_SIZE = 16,	       /* the kernel's TASK_COMM_LEN */
+	COMM_SIZE = 16,        /* the kernel's TASK_COMM_LEN */
 	CGROUP_NAME_SIZE = 64, /* last part of a cgroup's path; longer names are cut */
 	INVOCATION_SIZE = 33,  /* 128-bit id in hex, with the terminating byte */
 };
@@ -25,7 +25,7 @@ enum death_source {
 struct death {
 	enum death_source source;
 	uint64_t time_ns; /* monotonic; when the last thread left */
-	pid_t pid;	  /* in mendd's pid namespace; 0: not visible there */
+	pid_t pid;        /* in mendd's pid namespace; 0: not visible there */
 	pid_t parent_pid;
 	uint64_t start_ns; /* boot-time clock; (pid, start) is the process's identity */
 	uint64_t lifetime_ns;

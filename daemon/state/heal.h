@@ -17,8 +17,8 @@ enum {
 struct trouble {
 	bool present;
 	enum cause cause;
-	uint64_t time_ns;		  /* when it happened in the kernel */
-	uint64_t detected_ns;		  /* when mendd knew */
+	uint64_t time_ns;                 /* when it happened in the kernel */
+	uint64_t detected_ns;             /* when mendd knew */
 	char invocation[INVOCATION_SIZE]; /* that went bad */
 	char text[256]; /* "killed by SIGKILL from bash[4711] (uid 1000, session-3.scope)" */
 	char killer_key[COMM_SIZE + 16]; /* "comm/uid" of a sender, to know it again; "" none */

@@ -19,7 +19,7 @@ enum {
 /* One line of the timeline. */
 struct incident_event {
 	uint64_t time_ns;
-	char kind[24];	/* "failed", "detected", "decided", "held", "acted", "up", "verified",
+	char kind[24];  /* "failed", "detected", "decided", "held", "acted", "up", "verified",
 			   "closed" … */
 	char text[232]; /* for people */
 };
@@ -33,15 +33,15 @@ struct incident {
 	char summary[256];  /* trouble's text */
 	uint64_t opened_ns; /* time of the failure in the kernel */
 	uint64_t detected_ns;
-	uint64_t closed_ns;	       /* 0 while open */
-	uint64_t anchor_ns;	       /* monotonic … */
+	uint64_t closed_ns;            /* 0 while open */
+	uint64_t anchor_ns;            /* monotonic … */
 	uint64_t anchor_realtime_usec; /* … and wall clock of the same moment */
-	enum verdict verdict;	       /* of the last attempt */
+	enum verdict verdict;          /* of the last attempt */
 	char resolution[128]; /* "restarted by mendd, verified", "started by an operator", … */
 	uint32_t attempts;
 	uint32_t relapses;
 	struct death death; /* of the main process; time_ns 0: none known */
-	char *evidence;	    /* owned; captured before any action: a JSON object; NULL: none */
+	char *evidence;     /* owned; captured before any action: a JSON object; NULL: none */
 	struct incident_event events[INCIDENT_EVENTS_MAX];
 	size_t n_events;
 	uint64_t events_dropped;

@@ -29,10 +29,10 @@ struct unit_settings {
 	enum heal_mode heal;
 	enum severity severity;
 	struct budget budget[BUDGET_WINDOWS]; /* Budget=5/1min 20/1d */
-	uint64_t backoff_first_ns;	      /* Backoff=1s..1min */
+	uint64_t backoff_first_ns;            /* Backoff=1s..1min */
 	uint64_t backoff_max_ns;
-	uint64_t verify_for_ns;	  /* VerifyFor=: how long all conditions must hold for a verdict */
-	uint64_t probation_ns;	  /* Probation=: a relapse within it re-opens the incident */
+	uint64_t verify_for_ns;   /* VerifyFor=: how long all conditions must hold for a verdict */
+	uint64_t probation_ns;    /* Probation=: a relapse within it re-opens the incident */
 	char check[COMMAND_SIZE]; /* Check=: name of a check plugin, or a command line; "" none */
 	uint64_t check_interval_ns; /* CheckInterval= */
 	uint64_t check_timeout_ns;  /* CheckTimeout= */
@@ -45,7 +45,7 @@ struct unit_settings {
 /* One [Unit PATTERN] section, or one [X-Mendd] section: only the keys that it sets. */
 struct unit_rule {
 	char pattern[UNIT_NAME_SIZE]; /* fnmatch(3) pattern; "" for [X-Mendd] */
-	uint32_t set;		      /* bits of enum unit_key */
+	uint32_t set;                 /* bits of enum unit_key */
 	struct unit_settings values;
 };
 
@@ -63,8 +63,8 @@ enum unit_key {
 };
 
 struct host_settings {
-	int log_level;			 /* LogLevel=, a syslog level */
-	uint32_t units_max;		 /* MaxUnits= */
+	int log_level;                   /* LogLevel=, a syslog level */
+	uint32_t units_max;              /* MaxUnits= */
 	char excludes[EXCLUDES_MAX][64]; /* Exclude=: fnmatch patterns of units not watched */
 	size_t n_excludes;
 	struct unit_rule *rules; /* owned; in order of files and lines: later ones win */

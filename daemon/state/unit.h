@@ -36,16 +36,16 @@ struct unit_facts {
 	char sub_state[32];  /* "running", "dead", "auto-restart", … */
 	char load_state[16]; /* "loaded", "masked", "not-found", … */
 	char invocation[INVOCATION_SIZE];
-	char result[32];	    /* "success", "exit-code", "signal", "start-limit-hit", … */
-	char restart[16];	    /* Restart= */
-	char type[16];		    /* Type= */
-	char freezer_state[16];	    /* "running", "frozen", …; "" on systemd without it */
-	pid_t main_pid;		    /* 0: none now */
-	pid_t exec_main_pid;	    /* the last main process, also after its end */
-	int exec_main_code;	    /* CLD_EXITED, CLD_KILLED, CLD_DUMPED; 0: has not ended */
-	int exec_main_status;	    /* exit code or signal */
-	uint32_t n_restarts;	    /* by Restart= */
-	uint32_t job;		    /* queued job, 0: none */
+	char result[32];            /* "success", "exit-code", "signal", "start-limit-hit", … */
+	char restart[16];           /* Restart= */
+	char type[16];              /* Type= */
+	char freezer_state[16];     /* "running", "frozen", …; "" on systemd without it */
+	pid_t main_pid;             /* 0: none now */
+	pid_t exec_main_pid;        /* the last main process, also after its end */
+	int exec_main_code;         /* CLD_EXITED, CLD_KILLED, CLD_DUMPED; 0: has not ended */
+	int exec_main_status;       /* exit code or signal */
+	uint32_t n_restarts;        /* by Restart= */
+	uint32_t job;               /* queued job, 0: none */
 	uint64_t active_enter_usec; /* CLOCK_MONOTONIC */
 	uint64_t start_timeout_ns;
 	uint32_t start_limit_burst;
@@ -56,9 +56,9 @@ struct unit_facts {
 
 /* A listening socket that the unit is known to own. */
 struct listening_socket {
-	uint8_t family;	  /* AF_INET, AF_INET6 */
+	uint8_t family;   /* AF_INET, AF_INET6 */
 	uint8_t protocol; /* IPPROTO_TCP */
-	uint16_t port;	  /* host order */
+	uint16_t port;    /* host order */
 	uint8_t address[16];
 };
 
@@ -79,7 +79,7 @@ struct program {
 
 /* Result of the unit's check, as its plugin or executable gave it. */
 struct check_state {
-	int status;	 /* MEND_OK, MEND_WARNING, MEND_CRITICAL, MEND_UNKNOWN; -1: never ran */
+	int status;      /* MEND_OK, MEND_WARNING, MEND_CRITICAL, MEND_UNKNOWN; -1: never ran */
 	uint32_t in_row; /* same status this many times */
 	uint64_t time_ns;
 	char text[256];
@@ -113,7 +113,7 @@ struct unit {
 
 	struct heal heal;
 	struct incident *incident; /* owned; open, or closed and in probation; NULL: none */
-	char **dependencies;	   /* owned; Requires= and BindsTo=, at most DEPENDENCIES_MAX */
+	char **dependencies;       /* owned; Requires= and BindsTo=, at most DEPENDENCIES_MAX */
 	size_t n_dependencies;
 
 	void *edge; /* borrowed: the manager's own per-unit data */

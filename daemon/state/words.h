@@ -19,28 +19,28 @@ enum health {
 /* Why a unit is not well. The ladders of actions hang on it. */
 enum cause {
 	CAUSE_NONE,
-	CAUSE_EXITED,	     /* main process exited with an error code */
-	CAUSE_KILLED,	     /* killed by a signal that another process sent */
-	CAUSE_CRASHED,	     /* SEGV, BUS, ILL, FPE, ABRT … by its own doing */
-	CAUSE_OOM,	     /* OOM killer, limit of its own cgroup */
-	CAUSE_OOM_HOST,	     /* OOM killer for the whole host or an outer cgroup */
+	CAUSE_EXITED,        /* main process exited with an error code */
+	CAUSE_KILLED,        /* killed by a signal that another process sent */
+	CAUSE_CRASHED,       /* SEGV, BUS, ILL, FPE, ABRT … by its own doing */
+	CAUSE_OOM,           /* OOM killer, limit of its own cgroup */
+	CAUSE_OOM_HOST,      /* OOM killer for the whole host or an outer cgroup */
 	CAUSE_CANNOT_START,  /* the start failed: 203/EXEC, address in use, missing file, … */
 	CAUSE_START_TIMEOUT, /* systemd gave up waiting for it to become ready */
-	CAUSE_WATCHDOG,	     /* systemd's watchdog: it stopped answering */
-	CAUSE_CHECK,	     /* a check says critical */
-	CAUSE_FROZEN,	     /* frozen, stopped or traced */
-	CAUSE_UNKNOWN,	     /* it is down and nobody saw why */
+	CAUSE_WATCHDOG,      /* systemd's watchdog: it stopped answering */
+	CAUSE_CHECK,         /* a check says critical */
+	CAUSE_FROZEN,        /* frozen, stopped or traced */
+	CAUSE_UNKNOWN,       /* it is down and nobody saw why */
 	CAUSE_COUNT,
 };
 
 /* Who or what ended a process, where a signal did. */
 enum killer {
-	KILLER_NONE,	/* no signal, or nothing is known of it */
+	KILLER_NONE,    /* no signal, or nothing is known of it */
 	KILLER_PROCESS, /* another process: pid, comm, uid, unit are known */
-	KILLER_SELF,	/* the process itself (abort(), raise()) */
+	KILLER_SELF,    /* the process itself (abort(), raise()) */
 	KILLER_SYSTEMD, /* PID 1, on somebody's behalf or for a timeout */
-	KILLER_KERNEL,	/* a fault, a broken pipe, a limit … */
-	KILLER_OOM,	/* the kernel's OOM killer */
+	KILLER_KERNEL,  /* a fault, a broken pipe, a limit … */
+	KILLER_OOM,     /* the kernel's OOM killer */
 	KILLER_COUNT,
 };
 
@@ -76,7 +76,7 @@ enum heal_state {
 	HEAL_STATE_GATE,      /* interlocks are being asked */
 	HEAL_STATE_HOLD,      /* an interlock said no; asked again at every change */
 	HEAL_STATE_BACKOFF,   /* the next attempt has its time */
-	HEAL_STATE_ACT,	      /* an action is under way */
+	HEAL_STATE_ACT,       /* an action is under way */
 	HEAL_STATE_VERIFY,    /* the action is done; does it help? */
 	HEAL_STATE_PROBATION, /* verified; a relapse re-opens the incident */
 	HEAL_STATE_EXHAUSTED, /* the budget is gone: a human, and slow retries */
@@ -103,20 +103,20 @@ enum verdict {
 enum refusal {
 	REFUSAL_NONE,
 	REFUSAL_STOPPED_BY_ADMIN, /* a stop job or a clean end by systemd explains it */
-	REFUSAL_MASKED,		  /* masked, or its unit file is gone */
-	REFUSAL_PENDING_JOB,	  /* an operator's or systemd's job for it is queued */
+	REFUSAL_MASKED,           /* masked, or its unit file is gone */
+	REFUSAL_PENDING_JOB,      /* an operator's or systemd's job for it is queued */
 	REFUSAL_SYSTEMD_RESTARTS, /* Restart= is already at work */
-	REFUSAL_DENY_LIST,	  /* never touched: systemd-*, dbus, sshd, mendd itself … */
-	REFUSAL_FROZEN,		  /* frozen, stopped or traced: somebody is looking at it */
-	REFUSAL_PAUSED,		  /* mendctl pause, or the kill-switch file */
-	REFUSAL_OBSTACLE,	  /* cannot start: nothing changed since it last could not */
-	REFUSAL_SAME_KILLER,	  /* the same sender killed it again: do not fight an operator */
+	REFUSAL_DENY_LIST,        /* never touched: systemd-*, dbus, sshd, mendd itself … */
+	REFUSAL_FROZEN,           /* frozen, stopped or traced: somebody is looking at it */
+	REFUSAL_PAUSED,           /* mendctl pause, or the kill-switch file */
+	REFUSAL_OBSTACLE,         /* cannot start: nothing changed since it last could not */
+	REFUSAL_SAME_KILLER,      /* the same sender killed it again: do not fight an operator */
 	REFUSAL_DEPENDENCY_DOWN,  /* what it requires has an open incident */
-	REFUSAL_CORRELATED,	  /* many units at once: one common factor, not many causes */
-	REFUSAL_CONCURRENCY,	  /* two actions are already under way on this host */
-	REFUSAL_BUDGET,		  /* restarts used up */
-	REFUSAL_STALE,		  /* records were lost and systemd could not be asked */
-	REFUSAL_OBSERVE_ONLY,	  /* Heal=observe: would act */
+	REFUSAL_CORRELATED,       /* many units at once: one common factor, not many causes */
+	REFUSAL_CONCURRENCY,      /* two actions are already under way on this host */
+	REFUSAL_BUDGET,           /* restarts used up */
+	REFUSAL_STALE,            /* records were lost and systemd could not be asked */
+	REFUSAL_OBSERVE_ONLY,     /* Heal=observe: would act */
 	REFUSAL_COUNT,
 };
 

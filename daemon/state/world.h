@@ -38,7 +38,7 @@ struct loss {
 
 struct plugin_state {
 	char name[64];
-	char kind[16];	/* "check", "action", "sink", "source" */
+	char kind[16];  /* "check", "action", "sink", "source" */
 	char path[256]; /* "" for one that is linked in */
 	char version[32];
 	bool active;
@@ -50,7 +50,7 @@ struct pause {
 	bool active;
 	uint64_t until_ns; /* always set: a pause ends */
 	char reason[256];
-	uid_t uid;	  /* who asked */
+	uid_t uid;        /* who asked */
 	bool kill_switch; /* the file exists */
 };
 
@@ -66,15 +66,15 @@ void delay_histogram_add(struct delay_histogram *h, double seconds);
 
 struct world {
 	struct host_settings settings;
-	bool settings_ok;	       /* last (re)load of the configuration was accepted */
+	bool settings_ok;              /* last (re)load of the configuration was accepted */
 	char settings_error[512];      /* file:line: what; "" */
 	uint64_t settings_loaded_usec; /* wall clock */
 
-	struct hash units;	/* name -> struct unit, owned */
+	struct hash units;      /* name -> struct unit, owned */
 	uint64_t units_refused; /* above units_max */
 
 	struct incident *recent[INCIDENTS_RECENT_MAX]; /* owned, closed; a ring */
-	uint64_t n_recent;		 /* ever put in; newest at (n_recent - 1) % MAX */
+	uint64_t n_recent;               /* ever put in; newest at (n_recent - 1) % MAX */
 	uint64_t incidents[CAUSE_COUNT]; /* opened, ever */
 
 	struct pause pause;
@@ -88,11 +88,11 @@ struct world {
 	size_t n_plugins;
 	struct loss lost[LOSS_KINDS];
 	size_t n_lost;
-	uint64_t events;		       /* records received from the kernel */
+	uint64_t events;                       /* records received from the kernel */
 	uint64_t watched_entries, watched_max; /* of the kernel's map of watched cgroups */
 	uint64_t store_failures;
 	uint64_t store_written;
-	bool degraded;	       /* no BPF: deaths come from the connector and from PID 1 */
+	bool degraded;         /* no BPF: deaths come from the connector and from PID 1 */
 	uint64_t started_usec; /* wall clock */
 
 	struct delay_histogram detection; /* death in the kernel to mendd knowing */
