@@ -37,7 +37,9 @@ struct death {
 	int signal; /* signal number, 0 where it exited */
 	bool core_dumped;
 
-	enum killer killer; /* KILLER_NONE unless .signal */
+	int asked_signal;   /* it exited after this signal asked it to (TERM, INT, QUIT); 0: nobody
+			       did */
+	enum killer killer; /* KILLER_NONE unless .signal or .asked_signal */
 	int killer_si_code; /* as sigaction(2) */
 	pid_t killer_pid;
 	uid_t killer_uid;

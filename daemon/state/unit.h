@@ -46,6 +46,7 @@ struct unit_facts {
 	int exec_main_status;       /* exit code or signal */
 	uint32_t n_restarts;        /* by Restart= */
 	uint32_t job;               /* queued job, 0: none */
+	char job_type[16];          /* "start", "stop", "restart" …; "" none or not known */
 	uint64_t active_enter_usec; /* CLOCK_MONOTONIC */
 	uint64_t start_timeout_ns;
 	uint32_t start_limit_burst;
