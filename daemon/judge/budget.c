@@ -3,6 +3,8 @@
 #include "budget.h"
 #include "../base/clock.h"
 
+#include <string.h>
+
 uint32_t budget_used(const struct heal *h, uint64_t window_ns, uint64_t now_ns)
 {
 	uint64_t n = MIN(h->n_restarts, (uint64_t)RESTART_LOG_MAX);

@@ -258,6 +258,8 @@ bool policy_take_trouble(struct unit *u, const struct trouble *t, uint64_t now_n
 		h->backoff_step -=
 			(uint32_t)MIN((uint64_t)h->backoff_step, well_ns / BACKOFF_GIVE_BACK_NS);
 	}
+	if (h->state == HEAL_STATE_PROBATION)
+		h->backoff_step++; /* verified, and yet not well for long */
 	h->trouble = *t;
 	if (h->state != HEAL_STATE_VERIFY && h->state != HEAL_STATE_ACT) {
 		h->state = HEAL_STATE_GATE;
@@ -323,6 +325,9 @@ static void end_attempt(struct unit *u, const struct decision *d, uint64_t now_n
 		u->attempt_failures++;
 	/* Whatever PID 1 said before the attempt's end is no ground for the next one. */
 	h->trouble.by_systemd = false;
+	/* It runs and is not well: the invocation that has to go is the present one. */
+	if (d->verdict == VERDICT_NOT_FIXED && unit_is_up(u))
+		str_copy(h->trouble.invocation, sizeof(h->trouble.invocation), u->facts.invocation);
 }
 
 void policy_apply(struct unit *u, const struct decision *d, uint64_t now_ns)
