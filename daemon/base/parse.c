@@ -106,9 +106,8 @@ static int take_digits(const char **s, uint64_t *ret)
 }
 
 /*
- * One number with an optional fraction and an optional word of `scales`, at *s: whole * factor plus
- * the digits of the fraction, each worth a tenth of the one before. Integers all the way: 0.1 s is
- * exactly 100 ms. Moves *s behind it.
+ * One number with an optional fraction and an optional word of `scales`, at *s. Integers all the
+ * way: 0.1 s is exactly 100 ms. Moves *s behind it.
  */
 static int take_scaled(const char **s, const struct scale *scales, size_t n_scales,
 	uint64_t default_factor, uint64_t *ret)
@@ -145,11 +144,15 @@ static int take_scaled(const char **s, const struct scale *scales, size_t n_scal
 	if (__builtin_mul_overflow(whole, factor, &v))
 		return -ERANGE;
 	if (fraction) {
-		uint64_t digit = factor / 10;
+		unsigned __int128 part = 0;
+		uint64_t one = 1;
 
-		for (; isdigit((unsigned char)*fraction); fraction++, digit /= 10)
-			if (__builtin_add_overflow(v, (uint64_t)(*fraction - '0') * digit, &v))
-				return -ERANGE;
+		/* 18 digits keep part * factor below 2^128; what comes behind is below any unit */
+		for (; isdigit((unsigned char)*fraction) && one < UINT64_C(1000000000000000000);
+			fraction++, one *= 10)
+			part = part * 10 + (unsigned int)(*fraction - '0');
+		if (__builtin_add_overflow(v, (uint64_t)(part * factor / one), &v))
+			return -ERANGE;
 	}
 	*s = p;
 	*ret = v;
@@ -171,7 +174,7 @@ int parse_timespan(const char *s, uint64_t *ret_ns)
 		uint64_t part;
 		int r;
 
-		if (*s == '+') /* systemd takes it */
+		if (*s == '+' && isdigit((unsigned char)s[1])) /* systemd takes it */
 			s++;
 		r = take_scaled(&s, spans, ARRAY_SIZE(spans), NSEC_PER_SEC, &part);
 		if (r < 0)
