@@ -66,6 +66,11 @@ void metric_add_number(struct strbuf *out, double value)
 		strbuf_add(out, value > 0 ? "+Inf" : "-Inf");
 		return;
 	}
+	if (fabs(value) < 1e15 && floor(value) == value) { /* "60", where %.1g says "6e+01" */
+		snprintf(text, sizeof(text), "%.0f", value);
+		strbuf_add(out, text);
+		return;
+	}
 	/* 15 digits nearly always bring a double back, 17 always. No setlocale() in the daemon, so
 	 * the point is a point. */
 	for (int digits = 1; digits <= 17; digits++) {
