@@ -177,9 +177,9 @@ void strbuf_addf(struct strbuf *b, const char *format, ...)
 	va_end(ap);
 }
 
-/* Length of the well-formed UTF-8 sequence at s, 0 where there is none. */
-static size_t utf8_length(const unsigned char *s)
+size_t str_utf8_length(const char *text)
 {
+	const unsigned char *s = (const unsigned char *)text;
 	size_t n;
 
 	if (s[0] < 0x80)
@@ -204,7 +204,7 @@ static size_t utf8_length(const unsigned char *s)
 void strbuf_add_json(struct strbuf *b, const char *s)
 {
 	for (const unsigned char *p = (const unsigned char *)s; *p;) {
-		size_t n = utf8_length(p);
+		size_t n = str_utf8_length((const char *)p);
 
 		if (*p == '"' || *p == '\\')
 			strbuf_addf(b, "\\%c", *p);
@@ -215,6 +215,21 @@ void strbuf_add_json(struct strbuf *b, const char *s)
 		else
 			strbuf_add_mem(b, p, n);
 		p += n ? n : 1;
+	}
+}
+
+void strbuf_add_printable(struct strbuf *b, const char *s)
+{
+	while (*s) {
+		size_t n = str_utf8_length(s);
+
+		if ((unsigned char)*s < 0x20 || *s == 0x7f)
+			strbuf_add(b, "?");
+		else if (n == 0)
+			strbuf_add(b, "\xef\xbf\xbd"); /* U+FFFD */
+		else
+			strbuf_add_mem(b, s, n);
+		s += n ? n : 1;
 	}
 }
 
