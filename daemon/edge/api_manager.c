@@ -339,8 +339,9 @@ static int on_dump_metrics(sd_bus_message *m, void *userdata, sd_bus_error *ret_
 static int on_verify_config(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
 {
 	struct api *a = userdata;
-	_cleanup_strbuf_ struct strbuf b = {};
+	_cleanup_strbuf_ struct strbuf b = {}, clean = {};
 	const char *name = NULL, *text = NULL;
+	char *rest, *line;
 	int r;
 
 	if (!sd_bus_message_has_signature(m, "")) {
@@ -359,7 +360,19 @@ static int on_verify_config(sd_bus_message *m, void *userdata, sd_bus_error *ret
 	r = a->verbs->verify_config(a->verbs->manager, name, text, &b);
 	if (r < 0)
 		return set_error(ret_error, r, NULL);
-	return sd_bus_reply_method_return(m, "s", strbuf_text(&b));
+	/* Mistakes quote the files, which may hold any byte; only the newlines between are ours. */
+	rest = strbuf_take(&b);
+	if (!rest)
+		return b.error;
+	for (char *cursor = rest; (line = strsep(&cursor, "\n"));)
+		if (*line) {
+			strbuf_add_clean(&clean, line);
+			strbuf_add(&clean, "\n");
+		}
+	free(rest);
+	if (clean.error)
+		return clean.error;
+	return sd_bus_reply_method_return(m, "s", strbuf_text(&clean));
 }
 
 #define READ SD_BUS_VTABLE_UNPRIVILEGED
