@@ -60,7 +60,7 @@ static int unknown_option(int argc, char **argv, bool needs_argument)
 		complain("Option %s needs a value.", word);
 		return EXIT_USAGE;
 	}
-	if (optopt > 0 && optopt < ARG_VERSION && isprint(optopt)) {
+	if (strncmp(word, "--", 2) != 0 && optopt > 0 && isprint(optopt)) {
 		complain("Unknown option -%c. 'mendctl --help' lists them.", optopt);
 		return EXIT_USAGE;
 	}

@@ -78,11 +78,23 @@ static void describe_killer(const struct death *d, char *ret, size_t size)
 	}
 }
 
+/* Signals that the kernel sends for a fault of the process itself. */
+static bool is_fault(int signal)
+{
+	return signal == SIGSEGV || signal == SIGBUS || signal == SIGILL || signal == SIGFPE ||
+	       signal == SIGTRAP || signal == SIGSYS;
+}
+
 void death_describe(const struct death *d, char *ret, size_t size)
 {
 	char by[128];
 	const char *name;
 
+	if (d->signal && d->killer == KILLER_KERNEL && is_fault(d->signal)) {
+		snprintf(ret, size, "crashed with %s%s", signal_name(d->signal),
+			d->core_dumped ? ", core dumped" : "");
+		return;
+	}
 	if (d->signal) {
 		describe_killer(d, by, sizeof(by));
 		snprintf(ret, size, "killed by %s%s%s", signal_name(d->signal), by,
@@ -90,7 +102,11 @@ void death_describe(const struct death *d, char *ret, size_t size)
 		return;
 	}
 	name = systemd_exit_name(d->code);
-	if (name && d->parent_pid <= 1)
+	if (d->asked_signal) {
+		describe_killer(d, by, sizeof(by));
+		snprintf(ret, size, "exited with code %d after %s%s", d->code,
+			signal_name(d->asked_signal), by);
+	} else if (name && d->parent_pid <= 1)
 		snprintf(ret, size, "could not be executed: exit code %d/%s", d->code, name);
 	else
 		snprintf(ret, size, "exited with code %d", d->code);

@@ -63,6 +63,24 @@ void unit_note_death(struct unit *u, const struct death *d)
 	u->last_death = *d;
 }
 
+void unit_remember_death(struct unit *u, const struct death *d)
+{
+	u->deaths[u->n_deaths++ % DEATHS_RECENT] = *d;
+}
+
+const struct death *unit_find_death(const struct unit *u, pid_t pid)
+{
+	uint64_t n = MIN(u->n_deaths, (uint64_t)DEATHS_RECENT);
+
+	for (uint64_t i = 1; pid > 0 && i <= n; i++) {
+		const struct death *d = &u->deaths[(u->n_deaths - i) % DEATHS_RECENT];
+
+		if (d->pid == pid)
+			return d;
+	}
+	return NULL;
+}
+
 bool unit_name_is_service(const char *name)
 {
 	/* systemd's VALID_CHARS of unit names, src/basic/unit-name.c, with '@' for instances. */
