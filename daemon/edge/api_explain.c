@@ -13,6 +13,7 @@ static const char *verb_word(enum verb v)
 		[VERB_NONE] = "none",
 		[VERB_WAIT] = "wait",
 		[VERB_ACT] = "act",
+		[VERB_ADOPT] = "adopt",
 		[VERB_CONCLUDE] = "conclude",
 		[VERB_CLOSE] = "close",
 	};

@@ -32,10 +32,17 @@
 		return sd_bus_message_append(reply, (type), (expression)); \
 	}
 
-/* The process that people ask about: the unit's main one; where none of those has ended, any. */
+/* The process that people ask about: the unit's main one, now or before the last restart; where
+ * none of those was seen to end, a control process, or any. */
 static const struct death *last_exit(const struct unit *u)
 {
-	return u->last_main_death.time_ns ? &u->last_main_death : &u->last_death;
+	const struct death *d = unit_find_death(u, u->facts.exec_main_pid);
+
+	if (!d)
+		d = unit_find_death(u, u->former.exec_main_pid);
+	if (!d && u->n_deaths > 0)
+		d = &u->deaths[(u->n_deaths - 1) % DEATHS_RECENT];
+	return d ? d : &u->last_death;
 }
 
 static const char *describe(const struct death *d, char *ret, size_t size)
@@ -88,6 +95,8 @@ VALUE_GETTER(get_exit_time_monotonic, "t", last_exit(u)->time_ns / NSEC_PER_USEC
 VALUE_GETTER(get_exit_pid, "u", (uint32_t)last_exit(u)->pid)
 VALUE_GETTER(get_exit_code, "i", last_exit(u)->code)
 VALUE_GETTER(get_exit_signal, "i", last_exit(u)->signal)
+VALUE_GETTER(get_exit_asked, "i", last_exit(u)->asked_signal)
+VALUE_GETTER(get_exit_own_limit, "b", last_exit(u)->oom_own_limit)
 VALUE_GETTER(get_exit_core, "b", last_exit(u)->core_dumped)
 VALUE_GETTER(get_exit_killer_pid, "u", (uint32_t)last_exit(u)->killer_pid)
 VALUE_GETTER(get_exit_killer_uid, "u", (uint32_t)last_exit(u)->killer_uid)
@@ -230,6 +239,8 @@ const sd_bus_vtable api_unit_vtable[] = {
 	SD_BUS_PROPERTY("LastExitOutcome", "s", get_exit_outcome, 0, 0),
 	SD_BUS_PROPERTY("LastExitCode", "i", get_exit_code, 0, 0),
 	SD_BUS_PROPERTY("LastExitSignal", "i", get_exit_signal, 0, 0),
+	SD_BUS_PROPERTY("LastExitAskedSignal", "i", get_exit_asked, 0, 0),
+	SD_BUS_PROPERTY("LastExitOOMOwnLimit", "b", get_exit_own_limit, 0, 0),
 	SD_BUS_PROPERTY("LastExitCoreDumped", "b", get_exit_core, 0, 0),
 	SD_BUS_PROPERTY("LastExitKiller", "s", get_exit_killer, 0, 0),
 	SD_BUS_PROPERTY("LastExitKillerPid", "u", get_exit_killer_pid, 0, 0),

@@ -93,7 +93,7 @@ uint64_t unit_since_ns(const struct unit *u)
 		return u->heal.since_ns;
 	if (u->health == HEALTH_HEALTHY)
 		return active_ns;
-	return MAX(active_ns, u->last_main_death.time_ns);
+	return MAX(active_ns, u->last_death.time_ns);
 }
 
 uint64_t unit_restarts(const struct unit *u)
