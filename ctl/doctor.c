@@ -130,7 +130,8 @@ static int check_bus(struct ctl *c, struct doctor *d)
 	else
 		find(d, DEGRADED, "polkit", "is not installed: only root may change something",
 			"install polkit to let others");
-	if (!bus_lists(c->bus, "ListNames", BUS_NAME) || bus_properties(c, &m, BUS_PATH, BUS_MANAGER) != 0) {
+	if (!bus_lists(c->bus, "ListNames", BUS_NAME) ||
+		bus_properties(c, &m, BUS_PATH, BUS_MANAGER) != 0) {
 		find(d, MISSING, "mendd", "is not running", "systemctl start mendd");
 		return EXIT_NO_DAEMON;
 	}

@@ -108,6 +108,8 @@ static void print_decision(const struct ctl *c, const json_t *d)
 	put_colored(c, COLOR_BOLD, verb);
 	if (str_eq(verb, "act"))
 		printf(" (%s, by %s)", get_text(d, "action"), get_text(d, "initiator"));
+	else if (str_eq(verb, "adopt"))
+		printf(" (a restart by %s)", get_text(d, "initiator"));
 	else if (str_eq(verb, "conclude"))
 		printf(" (%s)", get_text(d, "verdict"));
 	putchar('\n');

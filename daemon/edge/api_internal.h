@@ -115,6 +115,10 @@ struct unit *find_unit(const struct world *w, const char *name, sd_bus_error *re
 int set_error(sd_bus_error *ret_error, int error, const char *text);
 /* Wall clock in microseconds of a monotonic time; 0 stays 0, TIME_INFINITY stays. */
 uint64_t wall_usec(uint64_t monotonic_ns);
+/* The process that people ask about: the unit's main one, now or before the last restart; where
+ * none of those was seen to end, a control process, or any. Its time_ns is 0 where nothing ended.
+ */
+const struct death *unit_last_exit(const struct unit *u);
 /* Since when the unit is as it is: for the eyes only. Monotonic; 0: not known. */
 uint64_t unit_since_ns(const struct unit *u);
 uint64_t unit_restarts(const struct unit *u);

@@ -32,19 +32,6 @@
 		return sd_bus_message_append(reply, (type), (expression)); \
 	}
 
-/* The process that people ask about: the unit's main one, now or before the last restart; where
- * none of those was seen to end, a control process, or any. */
-static const struct death *last_exit(const struct unit *u)
-{
-	const struct death *d = unit_find_death(u, u->facts.exec_main_pid);
-
-	if (!d)
-		d = unit_find_death(u, u->former.exec_main_pid);
-	if (!d && u->n_deaths > 0)
-		d = &u->deaths[(u->n_deaths - 1) % DEATHS_RECENT];
-	return d ? d : &u->last_death;
-}
-
 static const char *describe(const struct death *d, char *ret, size_t size)
 {
 	ret[0] = '\0';
@@ -69,13 +56,13 @@ TEXT_GETTER(get_program, u->program.path)
 TEXT_GETTER(get_config_error, u->settings.error)
 TEXT_GETTER(get_check, u->settings.check)
 TEXT_GETTER(get_check_text, u->check.text)
-TEXT_GETTER(get_exit_comm, last_exit(u)->comm)
-TEXT_GETTER(
-	get_exit_outcome, last_exit(u)->time_ns ? outcome_word(death_outcome(last_exit(u))) : "")
-TEXT_GETTER(get_exit_killer, killer_word(last_exit(u)->killer))
-TEXT_GETTER(get_exit_killer_comm, last_exit(u)->killer_comm)
-TEXT_GETTER(get_exit_killer_unit, last_exit(u)->killer_unit)
-TEXT_GETTER(get_exit_description, describe(last_exit(u), (char[512]) {}, 512))
+TEXT_GETTER(get_exit_comm, unit_last_exit(u)->comm)
+TEXT_GETTER(get_exit_outcome,
+	unit_last_exit(u)->time_ns ? outcome_word(death_outcome(unit_last_exit(u))) : "")
+TEXT_GETTER(get_exit_killer, killer_word(unit_last_exit(u)->killer))
+TEXT_GETTER(get_exit_killer_comm, unit_last_exit(u)->killer_comm)
+TEXT_GETTER(get_exit_killer_unit, unit_last_exit(u)->killer_unit)
+TEXT_GETTER(get_exit_description, describe(unit_last_exit(u), (char[512]) {}, 512))
 TEXT_GETTER(get_process_exit_description, describe(&u->last_death, (char[512]) {}, 512))
 
 VALUE_GETTER(get_since, "t", wall_usec(unit_since_ns(u)))
@@ -90,18 +77,18 @@ VALUE_GETTER(get_check_time, "t", wall_usec(u->check.time_ns))
 VALUE_GETTER(get_oom_kills, "t", u->oom_kills)
 VALUE_GETTER(get_attempts, "t", u->attempts)
 VALUE_GETTER(get_attempt_failures, "t", u->attempt_failures)
-VALUE_GETTER(get_exit_time, "t", wall_usec(last_exit(u)->time_ns))
-VALUE_GETTER(get_exit_time_monotonic, "t", last_exit(u)->time_ns / NSEC_PER_USEC)
-VALUE_GETTER(get_exit_pid, "u", (uint32_t)last_exit(u)->pid)
-VALUE_GETTER(get_exit_code, "i", last_exit(u)->code)
-VALUE_GETTER(get_exit_signal, "i", last_exit(u)->signal)
-VALUE_GETTER(get_exit_asked, "i", last_exit(u)->asked_signal)
-VALUE_GETTER(get_exit_own_limit, "b", last_exit(u)->oom_own_limit)
-VALUE_GETTER(get_exit_core, "b", last_exit(u)->core_dumped)
-VALUE_GETTER(get_exit_killer_pid, "u", (uint32_t)last_exit(u)->killer_pid)
-VALUE_GETTER(get_exit_killer_uid, "u", (uint32_t)last_exit(u)->killer_uid)
-VALUE_GETTER(get_exit_rss, "t", last_exit(u)->peak_rss_bytes)
-VALUE_GETTER(get_exit_lifetime, "t", last_exit(u)->lifetime_ns / NSEC_PER_USEC)
+VALUE_GETTER(get_exit_time, "t", wall_usec(unit_last_exit(u)->time_ns))
+VALUE_GETTER(get_exit_time_monotonic, "t", unit_last_exit(u)->time_ns / NSEC_PER_USEC)
+VALUE_GETTER(get_exit_pid, "u", (uint32_t)unit_last_exit(u)->pid)
+VALUE_GETTER(get_exit_code, "i", unit_last_exit(u)->code)
+VALUE_GETTER(get_exit_signal, "i", unit_last_exit(u)->signal)
+VALUE_GETTER(get_exit_asked, "i", unit_last_exit(u)->asked_signal)
+VALUE_GETTER(get_exit_own_limit, "b", unit_last_exit(u)->oom_own_limit)
+VALUE_GETTER(get_exit_core, "b", unit_last_exit(u)->core_dumped)
+VALUE_GETTER(get_exit_killer_pid, "u", (uint32_t)unit_last_exit(u)->killer_pid)
+VALUE_GETTER(get_exit_killer_uid, "u", (uint32_t)unit_last_exit(u)->killer_uid)
+VALUE_GETTER(get_exit_rss, "t", unit_last_exit(u)->peak_rss_bytes)
+VALUE_GETTER(get_exit_lifetime, "t", unit_last_exit(u)->lifetime_ns / NSEC_PER_USEC)
 VALUE_GETTER(get_process_exit_time, "t", wall_usec(u->last_death.time_ns))
 
 static const char *check_word(int status)

@@ -85,6 +85,17 @@ uint64_t wall_usec(uint64_t monotonic_ns)
 	return clock_realtime_usec() + (uint64_t)(away_ns / (int64_t)NSEC_PER_USEC);
 }
 
+const struct death *unit_last_exit(const struct unit *u)
+{
+	const struct death *d = unit_find_death(u, u->facts.exec_main_pid);
+
+	if (!d)
+		d = unit_find_death(u, u->former.exec_main_pid);
+	if (!d && u->n_deaths > 0)
+		d = &u->deaths[(u->n_deaths - 1) % DEATHS_RECENT];
+	return d ? d : &u->last_death;
+}
+
 uint64_t unit_since_ns(const struct unit *u)
 {
 	uint64_t active_ns = u->facts.active_enter_usec * NSEC_PER_USEC;
@@ -93,7 +104,7 @@ uint64_t unit_since_ns(const struct unit *u)
 		return u->heal.since_ns;
 	if (u->health == HEALTH_HEALTHY)
 		return active_ns;
-	return MAX(active_ns, u->last_death.time_ns);
+	return MAX(active_ns, unit_last_exit(u)->time_ns);
 }
 
 uint64_t unit_restarts(const struct unit *u)
