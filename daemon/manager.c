@@ -285,7 +285,7 @@ static int dump_metrics(void *userdata, const char *format, struct strbuf *ret)
 	const struct manager *m = userdata;
 
 	return metrics_page(&m->world, NULL,
-		str_eq(format, "openmetrics") ? METRIC_FORMAT_OPENMETRICS : METRIC_FORMAT_TEXT, ret);
+		str_eq(format, "openmetrics") ? METRIC_OPENMETRICS : METRIC_TEXT, ret);
 }
 
 static void restore_unit(
