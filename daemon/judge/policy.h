@@ -15,6 +15,7 @@ enum verb {
 	VERB_NONE,     /* nothing to do until something changes */
 	VERB_WAIT,     /* ask again at .wake_ns, or when something changes */
 	VERB_ACT,      /* store the evidence, then perform .action */
+	VERB_ADOPT,    /* somebody else restarted it: only verify, .initiator says who */
 	VERB_CONCLUDE, /* the attempt has a verdict */
 	VERB_CLOSE,    /* the incident is over without a verdict: .text says why */
 };
@@ -27,6 +28,7 @@ struct decision {
 		initiator;    /* who acts: systemd where Restart= is at work, and we only verify */
 	enum refusal refusal; /* for HOLD, BACKOFF, EXHAUSTED */
 	enum verdict verdict; /* for VERB_CONCLUDE */
+	bool holds;           /* VERIFY: the conditions hold at this moment */
 	uint64_t wake_ns;     /* TIME_INFINITY: only at a change */
 	char text[256];       /* one sentence for people: why, and what happens next */
 };
@@ -34,6 +36,12 @@ struct decision {
 /* How many restarts the budgets still allow at `now_ns`; the smallest over the windows and
  * StartLimitBurst. */
 uint32_t policy_budget_remaining(const struct unit *u, uint64_t now_ns);
+
+/*
+ * Takes a new finding into the machine: a unit in IDLE goes to GATE, one in PROBATION relapses, one
+ * in VERIFY has its attempt refuted. false: it is the trouble that is being dealt with already.
+ */
+bool policy_take_trouble(struct unit *u, const struct trouble *t, uint64_t now_ns);
 
 struct decision policy_decide(const struct unit *u, const struct world *w, uint64_t now_ns);
 void policy_apply(struct unit *u, const struct decision *d, uint64_t now_ns);

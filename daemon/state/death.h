@@ -37,7 +37,9 @@ struct death {
 	int signal; /* signal number, 0 where it exited */
 	bool core_dumped;
 
-	enum killer killer; /* KILLER_NONE unless .signal */
+	int asked_signal;   /* it exited after this signal asked it to (TERM, INT, QUIT); 0: nobody
+			       did */
+	enum killer killer; /* KILLER_NONE unless .signal or .asked_signal */
 	int killer_si_code; /* as sigaction(2) */
 	pid_t killer_pid;
 	uid_t killer_uid;
@@ -45,6 +47,8 @@ struct death {
 	char killer_unit[CGROUP_NAME_SIZE]; /* unit, scope or session of the sender: its cgroup's
 					       name */
 	uint64_t killer_time_ns;
+	bool oom_own_limit; /* the OOM killer came for the unit's own memory limit, not the host's
+			     */
 };
 
 enum outcome death_outcome(const struct death *d);

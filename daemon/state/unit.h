@@ -12,6 +12,7 @@
 #include "../base/hash.h"
 
 enum {
+	DEATHS_RECENT = 8,    /* deaths of PID 1's own children that are remembered */
 	SOCKETS_MAX = 16,     /* listening sockets remembered per unit */
 	DEPENDENCIES_MAX = 32 /* Requires= and BindsTo= looked at per unit */
 };
@@ -46,6 +47,7 @@ struct unit_facts {
 	int exec_main_status;       /* exit code or signal */
 	uint32_t n_restarts;        /* by Restart= */
 	uint32_t job;               /* queued job, 0: none */
+	char job_type[16];          /* "start", "stop", "restart" …; "" none or not known */
 	uint64_t active_enter_usec; /* CLOCK_MONOTONIC */
 	uint64_t start_timeout_ns;
 	uint32_t start_limit_burst;
@@ -66,6 +68,25 @@ struct socket_set {
 	uint64_t read_ns; /* 0: never looked */
 	size_t n;
 	struct listening_socket sockets[SOCKETS_MAX];
+};
+
+/*
+ * The last job for the unit that was not mendd's own: what an operator, a dependency or a timer
+ * asked systemd for. It explains why a unit is down.
+ */
+struct foreign_job {
+	uint32_t id; /* 0: none seen yet */
+	uint64_t seen_ns;
+	uint64_t ended_ns; /* 0: still queued */
+	char result[16];   /* "done", "failed", "canceled", …; "" while queued */
+};
+
+/* The main process and invocation before the present ones. */
+struct former {
+	pid_t exec_main_pid;
+	uint32_t n_restarts;
+	uint64_t changed_ns; /* when the change was noticed; 0: there was none */
+	char invocation[INVOCATION_SIZE];
 };
 
 /* Last program that was executed as the unit's main or control process. */
@@ -105,10 +126,16 @@ struct unit {
 	uint64_t attempt_failures;
 	uint64_t verdicts[VERDICT_COUNT];
 
-	struct death last_death;      /* of any process; time_ns 0: none yet */
-	struct death last_main_death; /* of a main process */
+	struct death last_death; /* of any process; time_ns 0: none yet */
+	/* Of PID 1's own children (main and control processes); a ring, newest at (n - 1) % size.
+	 */
+	struct death deaths[DEATHS_RECENT];
+	uint64_t n_deaths;
+	struct foreign_job job;
+	struct former former;
 	struct program program;
-	struct socket_set listening; /* while last seen well */
+	struct socket_set listening;     /* while last seen well */
+	struct socket_set listening_now; /* as last read; compared with the former */
 	struct check_state check;
 
 	struct heal heal;
@@ -125,6 +152,18 @@ struct unit *unit_free(struct unit *u);
 
 /* Counts the death and remembers it. */
 void unit_note_death(struct unit *u, const struct death *d);
+
+/* Remembers the death of a main or control process for the judges. */
+void unit_remember_death(struct unit *u, const struct death *d);
+
+/* The remembered death of this process; NULL: none. Borrowed. */
+const struct death *unit_find_death(const struct unit *u, pid_t pid);
+
+/* Remembers the death of a main or control process for the judges. */
+void unit_remember_death(struct unit *u, const struct death *d);
+
+/* The remembered death of this process; NULL: none. Borrowed. */
+const struct death *unit_find_death(const struct unit *u, pid_t pid);
 
 /* true for a name that ends in .service and is of systemd's characters and length. */
 bool unit_name_is_service(const char *name);

@@ -22,6 +22,7 @@ static const char *const cause_words[CAUSE_COUNT] = {
 	[CAUSE_WATCHDOG] = "watchdog",
 	[CAUSE_CHECK] = "check",
 	[CAUSE_FROZEN] = "frozen",
+	[CAUSE_REQUESTED] = "requested",
 	[CAUSE_UNKNOWN] = "unknown",
 };
 

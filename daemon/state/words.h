@@ -29,6 +29,7 @@ enum cause {
 	CAUSE_WATCHDOG,      /* systemd's watchdog: it stopped answering */
 	CAUSE_CHECK,         /* a check says critical */
 	CAUSE_FROZEN,        /* frozen, stopped or traced */
+	CAUSE_REQUESTED,     /* nothing is wrong: a person asked for a restart */
 	CAUSE_UNKNOWN,       /* it is down and nobody saw why */
 	CAUSE_COUNT,
 };

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The kernel's structures, only the fields that are read here. Offsets are resolved at load time
+ * from the running kernel's BTF (CO-RE), so order and neighbours do not matter. Where a field was
+ * renamed, the older or newer shape is a "flavour" (name___suffix) with the kernel commit or
+ * release that changed it.
+ */
+#ifndef MENDD_KERNEL_H
+#define MENDD_KERNEL_H
+
+#include <linux/types.h>
+
+typedef _Bool bool;
+enum { false, true };
+typedef __u64 u64;
+typedef __u32 u32;
+typedef __s32 s32;
+
+/* <linux/bpf.h> is user API and stable: map types, flags, program context of the helpers. */
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_tracing.h>
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+typedef struct {
+	int counter;
+} atomic_t;
+
+struct ns_common {
+	unsigned int inum;
+};
+
+struct pid_namespace {
+	struct ns_common ns;
+};
+
+struct upid {
+	int nr;
+	struct pid_namespace *ns;
+};
+
+struct pid {
+	unsigned int level;
+	struct upid numbers[1];
+};
+
+struct kernfs_node {
+	const char *name;
+	u64 id; /* since 5.5 a plain number on 64 bit: the inode number of the directory */
+};
+
+struct cgroup;
+
+struct cgroup_subsys_state {
+	struct cgroup *cgroup;
+	struct cgroup_subsys_state *parent;
+};
+
+struct cgroup_root {
+	int hierarchy_id; /* 0: the unified hierarchy, the first one that the kernel sets up */
+};
+
+struct cgroup {
+	struct cgroup_subsys_state self;
+	struct kernfs_node *kn;
+	struct cgroup_root *root;
+};
+
+struct css_set {
+	struct cgroup *dfl_cgrp;
+};
+
+struct signal_struct {
+	atomic_t live;
+	int group_exit_code;
+	unsigned int flags;
+	unsigned long maxrss;
+};
+
+typedef struct {
+	unsigned int val;
+} kuid_t;
+
+struct cred {
+	kuid_t uid;
+};
+
+struct task_struct {
+	int tgid;
+	int exit_code;
+	u64 start_time;     /* CLOCK_MONOTONIC */
+	u64 start_boottime; /* since 5.5; before: real_start_time */
+	struct task_struct *group_leader;
+	struct task_struct *real_parent;
+	struct pid *thread_pid;
+	struct signal_struct *signal;
+	struct css_set *cgroups;
+	const struct cred *cred;
+	char comm[16];
+};
+
+struct kernel_siginfo {
+	int si_code;
+};
+
+struct super_block {
+	u32 s_dev;
+};
+
+struct timespec64 {
+	long long tv_sec;
+	long tv_nsec;
+};
+
+struct inode {
+	unsigned long i_ino;
+	struct super_block *i_sb;
+	struct timespec64 i_mtime; /* until 6.6 */
+};
+
+struct inode___6_6 {
+	struct timespec64 __i_mtime; /* 6.7 to 6.10 */
+};
+
+struct inode___6_11 {
+	long long i_mtime_sec; /* since 6.11 */
+	u32 i_mtime_nsec;
+};
+
+struct file {
+	struct inode *f_inode;
+};
+
+struct linux_binprm {
+	struct file *file;
+	const char *filename;
+};
+
+#pragma clang attribute pop
+
+#endif

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* systemd's FD store; see fdstore.h. */
+#include "fdstore.h"
+#include "../base/str.h"
+
+#include <fcntl.h>
+#include <systemd/sd-daemon.h>
+
+void fdstore_receive(struct fdstore *s)
+{
+	char **names = NULL;
+	int n = sd_listen_fds_with_names(1, &names);
+
+	*s = (struct fdstore) {};
+	for (int i = 0; i < n; i++) {
+		int fd = SD_LISTEN_FDS_START + i;
+
+		if (s->n == FDSTORE_MAX) {
+			close(fd);
+			continue;
+		}
+		fcntl(fd, F_SETFD, FD_CLOEXEC);
+		s->entries[s->n].fd = fd;
+		str_copy(s->entries[s->n].name, sizeof(s->entries[s->n].name),
+			names && names[i] ? names[i] : "");
+		s->n++;
+	}
+	for (int i = 0; names && names[i]; i++)
+		free(names[i]);
+	free(names);
+}
+
+int fdstore_take(struct fdstore *s, const char *name)
+{
+	for (size_t i = 0; i < s->n; i++)
+		if (s->entries[i].fd >= 0 && str_eq(s->entries[i].name, name))
+			return TAKE_FD(s->entries[i].fd);
+	return -1;
+}
+
+int fdstore_push(int fd, const char *name)
+{
+	char message[128];
+	int r;
+
+	/* FDPOLL=0: a BPF map or link has nothing that systemd could poll for. */
+	snprintf(message, sizeof(message), "FDSTORE=1\nFDPOLL=0\nFDNAME=%s", name);
+	r = sd_pid_notify_with_fds(0, 0, message, &fd, 1);
+	return r < 0 ? r : 0;
+}
+
+void fdstore_discard(struct fdstore *s, const char *prefix)
+{
+	char message[128];
+
+	for (size_t i = 0; i < s->n; i++) {
+		if (s->entries[i].fd < 0)
+			continue;
+		if (str_after_prefix(s->entries[i].name, prefix)) {
+			snprintf(message, sizeof(message), "FDSTOREREMOVE=1\nFDNAME=%s",
+				s->entries[i].name);
+			sd_notify(0, message);
+		}
+		close(TAKE_FD(s->entries[i].fd));
+	}
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * systemd's FD store: file descriptors that outlive the daemon. The kernel programs' links and maps
+ * are kept there, so that a daemon that is killed and started again finds every record of the time
+ * between. Names carry a key of the programs' code: another version of the programs is never
+ * adopted.
+ */
+#pragma once
+
+#include "../base/macros.h"
+
+enum { FDSTORE_MAX = 32 };
+
+struct fdstore {
+	size_t n;
+	struct {
+		int fd; /* owned until taken */
+		char name[64];
+	} entries[FDSTORE_MAX];
+};
+
+/* Takes what systemd passed, once per process; sockets of socket units are among them. */
+void fdstore_receive(struct fdstore *s);
+/* The descriptor of this name, now owned by the caller; -1: there is none. */
+int fdstore_take(struct fdstore *s, const char *name);
+/* Hands a duplicate to systemd. 0, or -errno; 0 without effect where there is no service manager.
+ */
+int fdstore_push(int fd, const char *name);
+/* Closes what nobody took, and removes entries whose name begins with `prefix` from systemd's
+ * store. */
+void fdstore_discard(struct fdstore *s, const char *prefix);

@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Loading and adopting; see kernel_programs.h. Feature checks, never version checks: what the
+ * kernel's own BTF says of a tracepoint's arguments decides which variant is loaded.
+ */
+#include "kernel_programs.h"
+#include "../base/log.h"
+#include "../base/str.h"
+#include "fdstore.h"
+
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include <bpf/libbpf.h>
+#include <fcntl.h>
+#include <linux/types.h>
+#include <stdarg.h>
+#include <sys/stat.h>
+
+#include "../../bpf/wire.h"
+#include "lifecycle.skel.h"
+
+static const char *const map_names[MAP_COUNT] = { "events", "watched", "lost" };
+
+static const struct {
+	const char *name, *feature, *does;
+	bool required;
+} links[LINK_COUNT] = {
+	[LINK_EXIT] = { "exit", "deaths", "process deaths with status and memory", true },
+	[LINK_SIGNAL] = { "signal", "signals", "who sent the fatal signal", false },
+	[LINK_OOM] = { "oom", "oom", "victims of the OOM killer", false },
+	[LINK_EXEC] = { "exec", "exec", "which program a unit runs, and whether it changed",
+		false },
+	[LINK_BORN] = { "born", "cgroup-births", "restarted units are watched without a gap",
+		true },
+	[LINK_ENDED] = { "ended", "cgroup-ends", "cgroups of stopped units are forgotten", false },
+};
+
+static struct bpf_program *program_of(const struct lifecycle *s, enum kernel_link link, bool told)
+{
+	switch (link) {
+	case LINK_EXIT:
+		return told ? s->progs.exit_told : s->progs.exit_counted;
+	case LINK_SIGNAL:
+		return s->progs.signal_sent;
+	case LINK_OOM:
+		return s->progs.oom_victim;
+	case LINK_EXEC:
+		return s->progs.program_executed;
+	case LINK_BORN:
+		return s->progs.cgroup_born;
+	default:
+		return s->progs.cgroup_ended;
+	}
+}
+
+/* Number of arguments of a BTF tracepoint without the hidden first one; -1: there is none. */
+static int tracepoint_arguments(const struct btf *btf, const char *name, uint32_t *ret_proto)
+{
+	char type_name[64];
+	const struct btf_type *t;
+	int id;
+
+	snprintf(type_name, sizeof(type_name), "btf_trace_%s", name);
+	id = btf__find_by_name_kind(btf, type_name, BTF_KIND_TYPEDEF);
+	if (id < 0)
+		return -1;
+	t = btf__type_by_id(btf, btf__type_by_id(btf, (uint32_t)id)->type); /* pointer … */
+	*ret_proto = t->type;                                               /* … to function */
+	return (int)btf_vlen(btf__type_by_id(btf, t->type)) - 1;
+}
+
+/* Whether the tracepoint's first own argument is a pointer. */
+static bool first_is_pointer(const struct btf *btf, uint32_t proto)
+{
+	const struct btf_param *p = btf_params(btf__type_by_id(btf, proto));
+	const struct btf_type *t = btf__type_by_id(btf, p[1].type);
+
+	while (btf_is_typedef(t) || btf_is_mod(t))
+		t = btf__type_by_id(btf, t->type);
+	return btf_is_ptr(t);
+}
+
+/* The name in the FD store: it changes with the programs' code and with the records' layout. */
+static void stored_name(char ret[64], const char *what)
+{
+	size_t size;
+	const void *elf = lifecycle__elf_bytes(&size);
+
+	snprintf(ret, 64, "mendd-v%d-%016llx-%s", WIRE_VERSION,
+		(unsigned long long)hash_bytes(elf, size), what);
+}
+
+static void adopt_one(struct fdstore *stored, const char *what, int *ret)
+{
+	char name[64];
+
+	stored_name(name, what);
+	*ret = fdstore_take(stored, name);
+}
+
+static bool adopt(struct kernel_programs *p, struct fdstore *stored)
+{
+	bool complete = true;
+
+	for (int i = 0; i < MAP_COUNT; i++) {
+		adopt_one(stored, map_names[i], &p->maps[i]);
+		complete = complete && p->maps[i] >= 0;
+	}
+	for (int i = 0; i < LINK_COUNT; i++) {
+		adopt_one(stored, links[i].name, &p->links[i]);
+		complete = complete && (p->links[i] >= 0 || !links[i].required);
+	}
+	if (!complete)
+		kernel_programs_done(p);
+	return complete;
+}
+
+static void store_all(const struct kernel_programs *p)
+{
+	char name[64];
+
+	for (int i = 0; i < MAP_COUNT; i++) {
+		stored_name(name, map_names[i]);
+		fdstore_push(p->maps[i], name);
+	}
+	for (int i = 0; i < LINK_COUNT; i++) {
+		if (p->links[i] < 0)
+			continue;
+		stored_name(name, links[i].name);
+		fdstore_push(p->links[i], name);
+	}
+}
+
+static int silent(enum libbpf_print_level level, const char *format, va_list ap)
+{
+	char line[512];
+
+	/* The verifier's words are for those who ask for them: LogLevel=debug. */
+	if (log_level() < LOG_DEBUG)
+		return 0;
+	vsnprintf(line, sizeof(line), format, ap);
+	log_debug("libbpf: %s", line);
+	return 0;
+}
+
+/* Opens the object with only the programs in `wanted` and loads it. */
+static int open_and_load(struct lifecycle **ret, const struct btf *btf, uint64_t root_cgroup,
+	bool told, const bool wanted[LINK_COUNT])
+{
+	struct lifecycle *s = lifecycle__open();
+	struct bpf_program *program;
+	struct stat pidns;
+	uint32_t proto = 0;
+	int r;
+
+	if (!s)
+		return -errno;
+	if (stat("/proc/self/ns/pid", &pidns) < 0)
+		pidns.st_ino = 0;
+	s->rodata->pidns_inum = (uint32_t)pidns.st_ino;
+	s->rodata->root_cgroup = root_cgroup;
+	if (tracepoint_arguments(btf, "mark_victim", &proto) > 0)
+		s->rodata->victim_is_task = first_is_pointer(btf, proto);
+	bpf_object__for_each_program(program, s->obj) bpf_program__set_autoload(program, false);
+	for (int i = 0; i < LINK_COUNT; i++)
+		if (wanted[i])
+			bpf_program__set_autoload(program_of(s, i, told), true);
+	r = lifecycle__load(s);
+	if (r < 0) {
+		lifecycle__destroy(s);
+		return r;
+	}
+	*ret = s;
+	return 0;
+}
+
+/*
+ * All programs at once if the kernel takes them. If not, each optional one is tried alone to find
+ * out which are refused, and the rest is loaded without those.
+ */
+static int load_what_loads(struct lifecycle **ret, const struct btf *btf, uint64_t root_cgroup,
+	bool told, bool wanted[LINK_COUNT])
+{
+	int r = open_and_load(ret, btf, root_cgroup, told, wanted);
+
+	if (r >= 0)
+		return r;
+	for (int i = 0; i < LINK_COUNT; i++) {
+		bool alone[LINK_COUNT] = {};
+
+		if (!wanted[i])
+			continue;
+		alone[i] = true;
+		r = open_and_load(ret, btf, root_cgroup, told, alone);
+		if (r >= 0) {
+			lifecycle__destroy(*ret);
+			continue;
+		}
+		if (links[i].required)
+			return r;
+		wanted[i] = false;
+	}
+	return open_and_load(ret, btf, root_cgroup, told, wanted);
+}
+
+static int attach(struct kernel_programs *p, struct lifecycle *s, bool told)
+{
+	for (int i = 0; i < LINK_COUNT; i++) {
+		struct bpf_program *program = program_of(s, i, told);
+		struct bpf_link *link;
+
+		if (!bpf_program__autoload(program))
+			continue;
+		link = bpf_program__attach(program);
+		if (link) {
+			p->links[i] = fcntl(bpf_link__fd(link), F_DUPFD_CLOEXEC, 3);
+			bpf_link__destroy(link); /* the duplicate keeps it attached */
+		} else if (links[i].required)
+			return -errno;
+	}
+	return 0;
+}
+
+static int load(struct kernel_programs *p, uint64_t root_cgroup)
+{
+	struct btf *btf = btf__load_vmlinux_btf();
+	bool wanted[LINK_COUNT], told;
+	struct lifecycle *s = NULL;
+	uint32_t proto;
+	int r;
+
+	if (!btf)
+		return -errno;
+	for (int i = 0; i < LINK_COUNT; i++)
+		wanted[i] = true;
+	told = tracepoint_arguments(btf, "sched_process_exit", &proto) > 1;
+	r = load_what_loads(&s, btf, root_cgroup, told, wanted);
+	btf__free(btf);
+	if (r < 0)
+		return r;
+	p->maps[MAP_EVENTS] = fcntl(bpf_map__fd(s->maps.events), F_DUPFD_CLOEXEC, 3);
+	p->maps[MAP_WATCHED] = fcntl(bpf_map__fd(s->maps.watched), F_DUPFD_CLOEXEC, 3);
+	p->maps[MAP_LOST] = fcntl(bpf_map__fd(s->maps.lost), F_DUPFD_CLOEXEC, 3);
+	r = attach(p, s, told);
+	lifecycle__destroy(s);
+	for (int i = 0; i < MAP_COUNT && r >= 0; i++)
+		if (p->maps[i] < 0)
+			r = -EMFILE;
+	if (r < 0)
+		kernel_programs_done(p);
+	return r;
+}
+
+int kernel_programs_load(
+	struct kernel_programs *p, struct world *w, struct fdstore *stored, uint64_t root_cgroup)
+{
+	int r;
+
+	memset(p->maps, -1, sizeof(p->maps));
+	memset(p->links, -1, sizeof(p->links));
+	libbpf_set_print(silent);
+	p->adopted = adopt(p, stored);
+	if (!p->adopted) {
+		r = load(p, root_cgroup);
+		if (r < 0) {
+			errno = -r;
+			world_feature(w, "bpf", false, "the kernel programs do not load: %m%s",
+				r == -EPERM ? " (CAP_BPF and CAP_PERFMON are needed)" : "");
+			return r;
+		}
+		store_all(p);
+	}
+	world_feature(w, "bpf", true, "%s",
+		p->adopted ? "kernel programs of the former run go on" : "kernel programs loaded");
+	for (int i = 0; i < LINK_COUNT; i++)
+		world_feature(w, links[i].feature, p->links[i] >= 0, "%s%s", links[i].does,
+			p->links[i] >= 0 ? "" : ": this kernel refuses the program");
+	return 0;
+}
+
+void kernel_programs_stats(const struct kernel_programs *p, struct world *w)
+{
+	w->n_programs = 0;
+	for (int i = 0; i < LINK_COUNT; i++) {
+		struct bpf_link_info link = {};
+		struct bpf_prog_info program = {};
+		uint32_t size = sizeof(link);
+		struct program_stats *s = &w->programs[w->n_programs];
+		int fd;
+
+		if (p->links[i] < 0 || bpf_obj_get_info_by_fd(p->links[i], &link, &size) < 0)
+			continue;
+		fd = bpf_prog_get_fd_by_id(link.prog_id);
+		if (fd < 0)
+			continue; /* needs CAP_SYS_ADMIN on older kernels: then there are no figures
+				   */
+		size = sizeof(program);
+		if (bpf_obj_get_info_by_fd(fd, &program, &size) == 0) {
+			str_copy(s->name, sizeof(s->name), program.name);
+			s->runs = program.run_cnt;
+			s->run_ns = program.run_time_ns;
+			w->n_programs++;
+		}
+		close(fd);
+	}
+}
+
+void kernel_programs_done(struct kernel_programs *p)
+{
+	for (int i = 0; i < LINK_COUNT; i++)
+		if (p->links[i] >= 0)
+			close(TAKE_FD(p->links[i]));
+	for (int i = 0; i < MAP_COUNT; i++)
+		if (p->maps[i] >= 0)
+			close(TAKE_FD(p->maps[i]));
+}

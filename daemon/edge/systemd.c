@@ -1,0 +1,497 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The client of PID 1; see systemd.h. All calls are asynchronous with a deadline; several
+ * properties are asked for in one go and answered in order.
+ */
+#include "systemd.h"
+#include "../base/clock.h"
+#include "../base/log.h"
+#include "../base/str.h"
+#include "systemd_facts.h"
+
+#define SYSTEMD_NAME "org.freedesktop.systemd1"
+#define SYSTEMD_PATH "/org/freedesktop/systemd1"
+#define UNIT_INTERFACE SYSTEMD_NAME ".Unit"
+#define SERVICE_INTERFACE SYSTEMD_NAME ".Service"
+
+/* PID 1 answers in well under a millisecond; during daemon-reload of a large host in about a
+ * second. */
+#define CALL_TIMEOUT_USEC (5 * USEC_PER_SEC)
+/* Readings under way at once at start: enough to keep PID 1 busy, too few to flood its queue. */
+#define READS_AT_ONCE 8
+
+struct reading {
+	struct systemd *systemd; /* borrowed */
+	char *unit;              /* owned */
+	bool all;                /* everything, not only what changes at run time */
+	bool again, again_all;   /* asked for meanwhile */
+	bool failed, forgotten;
+	unsigned int pending;    /* answers outstanding */
+	struct unit_facts facts; /* being put together */
+	struct facts_extra extra;
+};
+
+struct property_call {
+	struct reading *reading; /* borrowed */
+	char name[32];           /* "" for GetAll and ListUnitsByNames */
+};
+
+struct systemd {
+	sd_bus *bus;         /* borrowed */
+	struct world *world; /* borrowed; only facts and dependencies are written */
+	struct systemd_handlers handlers;
+	sd_bus_slot *slots[8]; /* owned: matches and pending calls of our own */
+	size_t n_slots;
+	struct hash readings; /* unit name -> struct reading, owned */
+	char **queue;         /* owned names, waiting for their first full reading */
+	size_t n_queue, size_queue;
+	bool complete; /* on_complete was called */
+};
+
+static void start_queued(struct systemd *s);
+static int start_reading(struct systemd *s, const char *unit, bool all);
+
+static struct reading *reading_free(struct reading *r)
+{
+	if (!r)
+		return NULL;
+	facts_extra_done(&r->extra);
+	free(r->unit);
+	free(r);
+	return NULL;
+}
+
+/* Requires= and BindsTo= become the unit's dependencies; other unit types matter as well. */
+static void take_dependencies(struct unit *u, struct facts_extra *e)
+{
+	char **lists[] = { e->requires, e->binds_to };
+
+	for (size_t i = 0; i < u->n_dependencies; i++)
+		free(u->dependencies[i]);
+	u->n_dependencies = 0;
+	if (!u->dependencies)
+		u->dependencies = calloc(DEPENDENCIES_MAX, sizeof(char *));
+	for (size_t l = 0; l < ARRAY_SIZE(lists) && u->dependencies; l++)
+		for (char **name = lists[l]; name && *name; name++) {
+			if (u->n_dependencies == DEPENDENCIES_MAX ||
+				!str_has_suffix(*name, ".service"))
+				continue;
+			u->dependencies[u->n_dependencies] = strdup(*name);
+			if (u->dependencies[u->n_dependencies])
+				u->n_dependencies++;
+		}
+}
+
+static void finish_reading(struct reading *r)
+{
+	struct systemd *s = r->systemd;
+	struct unit *u = r->forgotten ? NULL : world_unit(s->world, r->unit);
+	bool again = r->again && u, again_all = r->again_all;
+
+	hash_remove_str(&s->readings, r->unit);
+	if (u && r->failed)
+		s->handlers.on_no_facts(s->handlers.userdata, u);
+	else if (u) {
+		struct unit_files files = { .fragment = r->extra.fragment ? r->extra.fragment : "",
+			.drop_ins = r->extra.drop_ins };
+
+		u->facts = r->facts;
+		u->facts.read_ns = clock_monotonic_ns();
+		if (r->all)
+			take_dependencies(u, &r->extra);
+		s->handlers.on_facts(s->handlers.userdata, u, r->all ? &files : NULL);
+	}
+	if (again)
+		start_reading(s, r->unit, again_all);
+	reading_free(r);
+	start_queued(s);
+}
+
+static int read_listed(sd_bus_message *m, struct unit_facts *f)
+{
+	const char *load, *active, *sub, *skip, *type;
+	uint32_t job;
+	int r;
+
+	r = sd_bus_message_enter_container(m, 'a', "(ssssssouso)");
+	if (r < 0)
+		return r;
+	r = sd_bus_message_read(m, "(ssssssouso)", &skip, &skip, &load, &active, &sub, &skip, &skip,
+		&job, &type, &skip);
+	if (r <= 0)
+		return r < 0 ? r : -ENOENT;
+	str_copy(f->load_state, sizeof(f->load_state), load);
+	str_copy(f->sub_state, sizeof(f->sub_state), sub);
+	str_copy(f->job_type, sizeof(f->job_type), type);
+	f->active = active_state_parse(active);
+	f->job = job;
+	return 0;
+}
+
+static int on_answer(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
+{
+	struct property_call *call = userdata;
+	struct reading *r = call->reading;
+	int error = 0;
+
+	if (sd_bus_message_is_method_error(m, NULL))
+		error = -sd_bus_message_get_errno(m);
+	else if (*call->name)
+		error = facts_read_variant(m, call->name, &r->facts, NULL);
+	else if (sd_bus_message_has_signature(m, "a(ssssssouso)"))
+		error = read_listed(m, &r->facts);
+	else
+		error = facts_read_dictionary(m, &r->facts, &r->extra);
+	if (error < 0)
+		r->failed = true;
+	if (--r->pending == 0)
+		finish_reading(r);
+	return 0;
+}
+
+/* Sends m and counts its answer; name as in struct property_call. Takes m. */
+static int ask(struct reading *r, sd_bus_message *m, const char *name)
+{
+	struct property_call *call = calloc(1, sizeof(*call));
+	sd_bus_slot *slot = NULL;
+	int error;
+
+	if (!call) {
+		sd_bus_message_unref(m);
+		return -ENOMEM;
+	}
+	call->reading = r;
+	str_copy(call->name, sizeof(call->name), name);
+	error = sd_bus_call_async(r->systemd->bus, &slot, m, on_answer, call, CALL_TIMEOUT_USEC);
+	sd_bus_message_unref(m);
+	if (error < 0) {
+		free(call);
+		return error;
+	}
+	sd_bus_slot_set_destroy_callback(slot, free);
+	sd_bus_slot_set_floating(slot, 1);
+	sd_bus_slot_unref(slot);
+	r->pending++;
+	return 0;
+}
+
+static int ask_properties(struct reading *r, const char *path, const char *interface,
+	const char *name /* NULL: all */)
+{
+	sd_bus_message *m = NULL;
+	int error = sd_bus_message_new_method_call(r->systemd->bus, &m, SYSTEMD_NAME, path,
+		"org.freedesktop.DBus.Properties", name ? "Get" : "GetAll");
+
+	if (error >= 0)
+		error = name ? sd_bus_message_append(m, "ss", interface, name)
+			     : sd_bus_message_append(m, "s", interface);
+	if (error < 0) {
+		sd_bus_message_unref(m);
+		return error;
+	}
+	return ask(r, m, name ? name : "");
+}
+
+/* State, load state and job with its type: one call that names them all. */
+static int ask_listed(struct reading *r)
+{
+	sd_bus_message *m = NULL;
+	int error = sd_bus_message_new_method_call(r->systemd->bus, &m, SYSTEMD_NAME, SYSTEMD_PATH,
+		SYSTEMD_NAME ".Manager", "ListUnitsByNames");
+
+	if (error >= 0)
+		error = sd_bus_message_append(m, "as", 1, r->unit);
+	if (error < 0) {
+		sd_bus_message_unref(m);
+		return error;
+	}
+	return ask(r, m, "");
+}
+
+static int ask_all(struct reading *r)
+{
+	static const char *const changing[] = { "MainPID", "ExecMainPID", "ExecMainCode",
+		"ExecMainStatus", "Result", "NRestarts" };
+	static const char *const fixed[] = { "Restart", "Type", "TimeoutStartUSec",
+		"RemainAfterExit", "ControlGroup" };
+	_cleanup_free_ char *path = NULL;
+	int error = sd_bus_path_encode(SYSTEMD_PATH "/unit", r->unit, &path);
+
+	if (error < 0)
+		return error;
+	error = r->all ? ask_properties(r, path, UNIT_INTERFACE, NULL)
+		       : ask_properties(r, path, UNIT_INTERFACE, "InvocationID");
+	for (size_t i = 0; i < ARRAY_SIZE(changing) && error >= 0; i++)
+		error = ask_properties(r, path, SERVICE_INTERFACE, changing[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(fixed) && error >= 0 && r->all; i++)
+		error = ask_properties(r, path, SERVICE_INTERFACE, fixed[i]);
+	/* Last: its state and job are then no older than any other answer. */
+	return error < 0 ? error : ask_listed(r);
+}
+
+static int start_reading(struct systemd *s, const char *unit, bool all)
+{
+	struct reading *r = hash_get_str(&s->readings, unit);
+	const struct unit *u = world_unit(s->world, unit);
+	int error;
+
+	if (!u)
+		return -ENOENT;
+	if (r) {
+		r->again = true;
+		r->again_all = r->again_all || all;
+		return 0;
+	}
+	r = calloc(1, sizeof(*r));
+	if (!r)
+		return -ENOMEM;
+	r->systemd = s;
+	r->all = all;
+	r->facts = u->facts;
+	r->unit = strdup(unit);
+	if (!r->unit || hash_put_str(&s->readings, r->unit, r) < 0) {
+		reading_free(r);
+		return -ENOMEM;
+	}
+	error = ask_all(r);
+	if (error < 0) {
+		r->failed = true;
+		if (r->pending == 0) { /* nothing will come back to end it */
+			hash_remove_str(&s->readings, r->unit);
+			reading_free(r);
+		}
+	}
+	return error;
+}
+
+int systemd_read(struct systemd *s, struct unit *u)
+{
+	return start_reading(s, u->name, false);
+}
+
+int systemd_read_all(struct systemd *s, struct unit *u)
+{
+	return start_reading(s, u->name, true);
+}
+
+void systemd_forget(struct systemd *s, const struct unit *u)
+{
+	struct reading *r = hash_get_str(&s->readings, u->name);
+
+	if (r)
+		r->forgotten = true;
+}
+
+static void start_queued(struct systemd *s)
+{
+	while (s->n_queue > 0 && s->readings.live < READS_AT_ONCE) {
+		_cleanup_free_ char *unit = s->queue[--s->n_queue];
+
+		start_reading(s, unit, true);
+	}
+	if (s->n_queue == 0 && s->readings.live == 0 && !s->complete) {
+		s->complete = true;
+		s->handlers.on_complete(s->handlers.userdata);
+	}
+}
+
+static void queue_unit(struct systemd *s, const char *unit)
+{
+	if (s->n_queue == s->size_queue) {
+		size_t size = MAX((size_t)64, s->size_queue * 2);
+		char **bigger = reallocarray(s->queue, size, sizeof(char *));
+
+		if (!bigger)
+			return;
+		s->queue = bigger;
+		s->size_queue = size;
+	}
+	s->queue[s->n_queue] = strdup(unit);
+	if (s->queue[s->n_queue])
+		s->n_queue++;
+}
+
+/* Offers the unit to the manager and, if it is watched then, reads it whole. */
+static void meet_unit(struct systemd *s, const char *unit)
+{
+	if (!unit_name_is_service(unit))
+		return;
+	s->handlers.on_unit(s->handlers.userdata, unit);
+	if (world_unit(s->world, unit))
+		queue_unit(s, unit);
+}
+
+static int on_listed(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
+{
+	const char *name, *load, *skip;
+	struct systemd *s = userdata;
+	uint32_t job;
+	int r;
+
+	if (sd_bus_message_is_method_error(m, NULL)) {
+		log_error(
+			"PID 1 does not list its units: %s", sd_bus_message_get_error(m)->message);
+		return 0;
+	}
+	r = sd_bus_message_enter_container(m, 'a', "(ssssssouso)");
+	if (r < 0)
+		return r;
+	while ((r = sd_bus_message_read(m, "(ssssssouso)", &name, &skip, &load, &skip, &skip, &skip,
+			&skip, &job, &skip, &skip)) > 0)
+		if (!str_eq(load, "not-found"))
+			meet_unit(s, name);
+	start_queued(s);
+	return r;
+}
+
+static int list_units(struct systemd *s)
+{
+	return sd_bus_call_method_async(s->bus, NULL, SYSTEMD_NAME, SYSTEMD_PATH,
+		SYSTEMD_NAME ".Manager", "ListUnits", on_listed, s, NULL);
+}
+
+/*
+ * A change is only the occasion to read afresh: the signal does not carry everything (InvocationID
+ * is not announced), and facts of two moments must not be mixed. Of the two signals that PID 1
+ * sends, Service and then Unit, the second one completes the change.
+ */
+static int on_properties(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
+{
+	_cleanup_free_ char *name = NULL;
+	struct systemd *s = userdata;
+	const char *interface;
+
+	if (sd_bus_path_decode(sd_bus_message_get_path(m), SYSTEMD_PATH "/unit", &name) <= 0)
+		return 0;
+	if (!world_unit(s->world, name) || sd_bus_message_read_basic(m, 's', &interface) < 0)
+		return 0;
+	if (str_eq(interface, UNIT_INTERFACE))
+		start_reading(s, name, false);
+	return 0;
+}
+
+static int on_unit_new(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
+{
+	struct systemd *s = userdata;
+	const char *name;
+
+	if (sd_bus_message_read(m, "so", &name, NULL) < 0)
+		return 0;
+	meet_unit(s, name);
+	start_queued(s);
+	return 0;
+}
+
+static int on_unit_removed(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
+{
+	struct systemd *s = userdata;
+	const char *name;
+
+	if (sd_bus_message_read(m, "so", &name, NULL) >= 0 && world_unit(s->world, name))
+		s->handlers.on_unit_gone(s->handlers.userdata, name);
+	return 0;
+}
+
+static int on_job(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
+{
+	bool removed = str_eq(sd_bus_message_get_member(m), "JobRemoved");
+	const char *unit, *result = NULL;
+	struct systemd *s = userdata;
+	uint32_t id;
+	int r;
+
+	r = removed ? sd_bus_message_read(m, "uoss", &id, NULL, &unit, &result)
+		    : sd_bus_message_read(m, "uos", &id, NULL, &unit);
+	if (r >= 0 && world_unit(s->world, unit))
+		s->handlers.on_job(s->handlers.userdata, unit, id, result);
+	return 0;
+}
+
+/* After daemon-reload anything may be different: files, policy, masks. */
+static int on_reloading(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
+{
+	struct systemd *s = userdata;
+	size_t cursor = 0;
+	struct unit *u;
+	int active;
+
+	if (sd_bus_message_read(m, "b", &active) < 0 || active)
+		return 0;
+	while ((u = hash_next(&s->world->units, &cursor)))
+		queue_unit(s, u->name);
+	start_queued(s);
+	return 0;
+}
+
+static int add_match(struct systemd *s, const char *rule, sd_bus_message_handler_t handler)
+{
+	int r = sd_bus_add_match_async(s->bus, &s->slots[s->n_slots], rule, handler, NULL, s);
+
+	if (r >= 0)
+		s->n_slots++;
+	return r;
+}
+
+#define FROM_MANAGER(member)                                                                       \
+	"type='signal',sender='" SYSTEMD_NAME "',path='" SYSTEMD_PATH "',interface='" SYSTEMD_NAME \
+	".Manager',member='" member "'"
+
+int systemd_new(
+	struct systemd **ret, sd_bus *bus, struct world *w, const struct systemd_handlers *handlers)
+{
+	struct systemd *s = calloc(1, sizeof(*s));
+	int r;
+
+	if (!s)
+		return -ENOMEM;
+	s->bus = bus;
+	s->world = w;
+	s->handlers = *handlers;
+	r = add_match(s,
+		"type='signal',sender='" SYSTEMD_NAME
+		"',interface='org.freedesktop.DBus.Properties',"
+		"member='PropertiesChanged',path_namespace='" SYSTEMD_PATH "/unit'",
+		on_properties);
+	if (r >= 0)
+		r = add_match(s, FROM_MANAGER("UnitNew"), on_unit_new);
+	if (r >= 0)
+		r = add_match(s, FROM_MANAGER("UnitRemoved"), on_unit_removed);
+	if (r >= 0)
+		r = add_match(s, FROM_MANAGER("JobNew"), on_job);
+	if (r >= 0)
+		r = add_match(s, FROM_MANAGER("JobRemoved"), on_job);
+	if (r >= 0)
+		r = add_match(s, FROM_MANAGER("Reloading"), on_reloading);
+	/* Without a subscriber PID 1 sends no signals at all. */
+	if (r >= 0)
+		r = sd_bus_call_method_async(bus, NULL, SYSTEMD_NAME, SYSTEMD_PATH,
+			SYSTEMD_NAME ".Manager", "Subscribe", NULL, NULL, NULL);
+	if (r >= 0)
+		r = list_units(s);
+	if (r < 0) {
+		systemd_free(s);
+		return r;
+	}
+	*ret = s;
+	return 0;
+}
+
+struct systemd *systemd_free(struct systemd *s)
+{
+	struct reading *r;
+	size_t cursor = 0;
+
+	if (!s)
+		return NULL;
+	for (size_t i = 0; i < s->n_slots; i++)
+		sd_bus_slot_unref(s->slots[i]);
+	/* The bus is closed before us, so that no answer can come back to a freed reading. */
+	while ((r = hash_next(&s->readings, &cursor)))
+		reading_free(r);
+	hash_done(&s->readings);
+	for (size_t i = 0; i < s->n_queue; i++)
+		free(s->queue[i]);
+	free(s->queue);
+	free(s);
+	return NULL;
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Did the restart work? The conditions of a verdict, computed from what was observed. Pure. */
+#pragma once
+
+#include "../state/unit.h"
+
+enum proof {
+	PROOF_NOT_YET, /* text says what is missing */
+	PROOF_WEAK,    /* up, and its sockets are open; nothing asked it anything */
+	PROOF_STRONG,  /* a check agrees */
+};
+
+enum proof verify_conditions(const struct unit *u, char *ret_text, size_t size);
+
+/* Every socket of `before` is in `now` too. *ret_missing: the first one that is not; may be NULL.
+ */
+bool sockets_are_back(const struct socket_set *before, const struct socket_set *now,
+	struct listening_socket *ret_missing);
+void socket_describe(const struct listening_socket *s, char *ret, size_t size);
