@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The plugins that are linked into the daemon. They know of it only what mendd-plugin.h says, and are
- * registered by the same function as those that are loaded.
+ * The plugins that are linked into the daemon. They know of it only what mendd-plugin.h says, and
+ * are registered by the same function as those that are loaded.
  */
 #pragma once
 

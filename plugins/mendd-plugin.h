@@ -4,7 +4,8 @@
  *
  * A plugin is a shared object in /usr/lib/mendd/plugins that exports one constant descriptor,
  *
- *	MEND_EXPORT const struct mend_plugin mend_plugin_v1 = { .size = sizeof(struct mend_plugin), … };
+ *	MEND_EXPORT const struct mend_plugin mend_plugin_v1 = { .size = sizeof(struct mend_plugin),
+ *… };
  *
  * and is of exactly one kind:
  *
@@ -22,8 +23,8 @@
  *	A callback must not block: it runs on the loop that everything hangs on. Whoever has to wait
  *	uses io_add() and timer_add(). A call that takes longer than 10 ms is counted and logged.
  *	Five errors in a row set the plugin aside: its fds and timers are taken away, what it had
- *	under way ends as unknown or failed, and mendctl plugins says why. At most 256 fds and timers
- *	for each plugin.
+ *	under way ends as unknown or failed, and mendctl plugins says why. At most 256 fds and
+ *timers for each plugin.
  *
  * Ownership
  *	Every pointer handed over, in either direction, is borrowed for the duration of the call:
@@ -179,8 +180,8 @@ struct mend_services {
 
 	/* Calls fn whenever fd has one of `events`, until io_del(). The fd stays the plugin's: call
 	 * io_del() before close(). Returns an id above 0, or -errno. */
-	int64_t (*io_add)(struct mend_host *host, int32_t fd, uint32_t events, mend_io_fn fn,
-		void *userdata);
+	int64_t (*io_add)(
+		struct mend_host *host, int32_t fd, uint32_t events, mend_io_fn fn, void *userdata);
 	/* Ids that are not, or no longer, known are ignored: so is NULL by free(3). */
 	void (*io_del)(struct mend_host *host, int64_t id);
 	/* Calls fn once at a monotonic time; the id is gone then. Accurate to a millisecond. */
@@ -192,7 +193,8 @@ struct mend_services {
 	 * that is not, or no longer, open is ignored. */
 	void (*check_report)(
 		struct mend_host *host, uint64_t ticket, const struct mend_verdict *verdict);
-	/* For an action: the stages of a run(), exactly one final one, also from inside of run(). */
+	/* For an action: the stages of a run(), exactly one final one, also from inside of run().
+	 */
 	void (*action_report)(
 		struct mend_host *host, uint64_t ticket, const struct mend_action_result *result);
 	/* For a source, at any time after create(). 0, or -ENOENT: that unit is not watched. */
@@ -239,17 +241,16 @@ struct mend_source {
 
 struct mend_plugin {
 	uint32_t size;
-	uint16_t major;      /* MEND_ABI_MAJOR */
-	uint16_t minor;      /* the oldest minor of the host that is enough; MEND_ABI_MINOR is safe */
-	uint32_t kind;       /* MEND_KIND_… */
-	uint32_t reserved;   /* 0 */
-	const char *name;    /* a-z, 0-9, '-' and '_'; at most 63 characters; unique */
+	uint16_t major;    /* MEND_ABI_MAJOR */
+	uint16_t minor;    /* the oldest minor of the host that is enough; MEND_ABI_MINOR is safe */
+	uint32_t kind;     /* MEND_KIND_… */
+	uint32_t reserved; /* 0 */
+	const char *name;  /* a-z, 0-9, '-' and '_'; at most 63 characters; unique */
 	const char *version; /* of the plugin, for people */
 	const char *summary; /* one line, for people */
 	/* *ret is handed to every other callback; it may stay NULL. Below 0: the plugin is not used
 	 * and destroy() is not called. */
-	int32_t (*create)(
-		const struct mend_services *services, struct mend_host *host, void **ret);
+	int32_t (*create)(const struct mend_services *services, struct mend_host *host, void **ret);
 	void (*destroy)(void *plugin);
 	/* The table of its kind; the other three are NULL. */
 	const struct mend_source *source;

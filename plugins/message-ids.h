@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The kinds of records, and for each the 128-bit id that the journal knows it by (MESSAGE_ID=). An id
- * never changes its meaning and is never used again; its explanation is in data/mendd.catalog.
+ * The kinds of records, and for each the 128-bit id that the journal knows it by (MESSAGE_ID=). An
+ * id never changes its meaning and is never used again; its explanation is in data/mendd.catalog.
  */
 #pragma once
 

@@ -7,8 +7,8 @@
  * cannot be done here: a process that left its group (setsid) and outlives the check is found by
  * nobody but the daemon's cgroup.
  *
- * A child in uninterruptible sleep does not die when killed. Its verdict comes in time all the same;
- * the child stays known until it is gone, and that unit's check does not run meanwhile.
+ * A child in uninterruptible sleep does not die when killed. Its verdict comes in time all the
+ * same; the child stays known until it is gone, and that unit's check does not run meanwhile.
  */
 #include "check_exec.h"
 #include "check_output.h"
@@ -289,14 +289,12 @@ static int32_t exec_run(void *plugin, const struct mend_check_request *request, 
 	int r;
 
 	TAILQ_FOREACH(x, &e->runs, link)
-		if (str_eq(x->unit, request->unit)) {
-			report_unknown(e, ticket,
-				"its last run is still ending (process %d)",
-				x->pid);
-			return 0;
-		}
-	/* Mistakes of the configuration are verdicts, not errors of this plugin: one bad command line
-	 * must not set aside everybody's checks. */
+	if (str_eq(x->unit, request->unit)) {
+		report_unknown(e, ticket, "its last run is still ending (process %d)", x->pid);
+		return 0;
+	}
+	/* Mistakes of the configuration are verdicts, not errors of this plugin: one bad command
+	 * line must not set aside everybody's checks. */
 	r = command_split(request->arguments, &argv);
 	if (r < 0) {
 		report_unknown(e, ticket, "bad command line: %s",
@@ -332,12 +330,12 @@ static void exec_cancel(void *plugin, uint64_t ticket)
 	struct run *x;
 
 	TAILQ_FOREACH(x, &e->runs, link)
-		if (x->ticket == ticket) {
-			x->ticket = 0; /* on_exit_of() reaps it */
-			str_copy(x->end, sizeof(x->end), "canceled");
-			kill_group(x);
-			return;
-		}
+	if (x->ticket == ticket) {
+		x->ticket = 0; /* on_exit_of() reaps it */
+		str_copy(x->end, sizeof(x->end), "canceled");
+		kill_group(x);
+		return;
+	}
 }
 
 static int32_t exec_create(const struct mend_services *services, struct mend_host *host, void **ret)

@@ -61,8 +61,7 @@ static void read_line(struct check_output *o, const char *output)
 	str_copy_clean(o->text, sizeof(o->text), str_trim(line));
 }
 
-void check_output_read(
-	struct check_output *o, const char *output, size_t n, int code, int status)
+void check_output_read(struct check_output *o, const char *output, size_t n, int code, int status)
 {
 	*o = (struct check_output) { .status = MEND_UNKNOWN };
 	if (code != CLD_EXITED) {
@@ -76,8 +75,9 @@ void check_output_read(
 		char line[256];
 
 		str_copy_clean(line, sizeof(line), output);
-		snprintf(o->text, sizeof(o->text), "the check exited with %d, which means nothing%s%s",
-			status, *line ? ": " : "", line);
+		snprintf(o->text, sizeof(o->text),
+			"the check exited with %d, which means nothing%s%s", status,
+			*line ? ": " : "", line);
 		return;
 	}
 	if (output[0] == '{') {

@@ -6,14 +6,14 @@
 
 #include <sys/stat.h>
 
-/* Value of an octal or hexadecimal escape of exactly n digits, -1: it is not one. NUL is refused: no
- * argument can contain it. */
+/* Value of an octal or hexadecimal escape of exactly n digits, -1: it is not one. NUL is refused:
+ * no argument can contain it. */
 static int number(const char *s, int n, int base)
 {
 	int v = 0;
 
 	for (int i = 0; i < n; i++) {
-		int d = s[i] >= '0' && s[i] <= '9' ? s[i] - '0'
+		int d = s[i] >= '0' && s[i] <= '9'   ? s[i] - '0'
 			: s[i] >= 'a' && s[i] <= 'f' ? s[i] - 'a' + 10
 			: s[i] >= 'A' && s[i] <= 'F' ? s[i] - 'A' + 10
 						     : base;
@@ -102,7 +102,8 @@ static int is_program(const char *path)
 
 int command_find(const char *word, char *ret, size_t size)
 {
-	/* Where distributions put the monitoring-plugins first, as Check=check_disk … means them. */
+	/* Where distributions put the monitoring-plugins first, as Check=check_disk … means them.
+	 */
 	static const char *const folders[] = {
 		"/usr/local/lib/nagios/plugins",
 		"/usr/lib/nagios/plugins",

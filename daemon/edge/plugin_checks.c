@@ -191,8 +191,7 @@ static void begin_run(struct check *c)
 		return finish_unknown(c, "out of memory");
 	c->ticket = ticket;
 	host->n_running++;
-	sd_event_source_set_time(
-		c->guard, (begin_ns + c->timeout_ns + GRACE_NS) / NSEC_PER_USEC);
+	sd_event_source_set_time(c->guard, (begin_ns + c->timeout_ns + GRACE_NS) / NSEC_PER_USEC);
 	sd_event_source_set_enabled(c->guard, SD_EVENT_ONESHOT);
 
 	begin_ns = plugin_enter(p);
@@ -299,8 +298,7 @@ int plugin_host_check_start(struct plugin_host *host, const char *unit, const ch
 	if (r >= 0)
 		r = str_set(&c->arguments, arguments);
 	if (r >= 0) /* 1 ms: how late a run may come for the sake of waking up together */
-		r = sd_event_add_time(
-			host->event, &c->timer, CLOCK_MONOTONIC, 0, 1000, on_due, c);
+		r = sd_event_add_time(host->event, &c->timer, CLOCK_MONOTONIC, 0, 1000, on_due, c);
 	if (r >= 0)
 		r = sd_event_add_time(
 			host->event, &c->guard, CLOCK_MONOTONIC, 0, 1000, on_guard, c);

@@ -104,8 +104,8 @@ static void set_aside(struct mend_host *p, const char *what, int error)
 	struct plugin_host *host = p->host;
 
 	p->state->active = false;
-	snprintf(p->state->error, sizeof(p->state->error), "set aside: %s failed %u times in a row: %s",
-		what, p->errors, strerror(-error));
+	snprintf(p->state->error, sizeof(p->state->error),
+		"set aside: %s failed %u times in a row: %s", what, p->errors, strerror(-error));
 	log_error("plugin %s: %s", p->descriptor->name, p->state->error);
 	plugin_handles_drop(host, p);
 	/* The rest not now: this may be inside of emit(), or of the plugin's own run(). */

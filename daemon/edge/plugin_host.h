@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The plugin host: the daemon's side of plugins/mendd-plugin.h. Plugins that are linked in and those
- * that are loaded go through plugin_host_register() alike. The host keeps what is shown of them in
- * world->plugins, counts and times every call, sets those aside that fail again and again, runs the
- * checks of units on their intervals, and sees to it that an action reports exactly once.
+ * The plugin host: the daemon's side of plugins/mendd-plugin.h. Plugins that are linked in and
+ * those that are loaded go through plugin_host_register() alike. The host keeps what is shown of
+ * them in world->plugins, counts and times every call, sets those aside that fail again and again,
+ * runs the checks of units on their intervals, and sees to it that an action reports exactly once.
  *
  * Everything happens on the loop; no callback of this header is called from inside of one of its
  * functions, except observations, which a source may report from anywhere.
@@ -17,9 +17,9 @@
 #include <systemd/sd-event.h>
 
 enum {
-	CHECKS_RUNNING_MAX = 8,  /* at once on the host; the others wait for their turn */
+	CHECKS_RUNNING_MAX = 8,   /* at once on the host; the others wait for their turn */
 	ACTIONS_RUNNING_MAX = 16, /* far above what the policy has under way: two */
-	PLUGIN_ERRORS_MAX = 5,   /* in a row; then the plugin is set aside */
+	PLUGIN_ERRORS_MAX = 5,    /* in a row; then the plugin is set aside */
 	PLUGIN_HANDLES_MAX = 256, /* fds and timers of one plugin */
 };
 
@@ -30,10 +30,9 @@ struct plugin_host;
 
 /* What a check said. `text` and `perfdata` are never NULL, one line of clean UTF-8 each. */
 typedef void (*check_fn)(void *userdata, const char *unit, const struct mend_verdict *verdict);
-/* How an action goes: at most one MEND_STAGE_QUEUED, then exactly one final stage. `job` and `error`
- * are never NULL. */
-typedef void (*act_fn)(
-	void *userdata, const char *unit, const struct mend_action_result *result);
+/* How an action goes: at most one MEND_STAGE_QUEUED, then exactly one final stage. `job` and
+ * `error` are never NULL. */
+typedef void (*act_fn)(void *userdata, const char *unit, const struct mend_action_result *result);
 /* What a source saw of a unit that is watched. 0, or -ENOENT: it is not. */
 typedef int (*observe_fn)(void *userdata, const struct mend_observation *observation);
 /* The value of a key in [Plugin NAME], NULL: not set. Borrowed until the next call. */
@@ -59,14 +58,14 @@ int plugin_host_load_dir(struct plugin_host *host, const char *path);
 /* To all sinks. Nothing to report: a sink that fails is the host's business. */
 void plugin_host_emit(struct plugin_host *host, const struct mend_record *record);
 
-/* Performs an action. 0: callback will be called, never before this returns. -ENOENT: no such action
- * (or set aside), -EBUSY: too many, or what the plugin said: callback will not be called. */
+/* Performs an action. 0: callback will be called, never before this returns. -ENOENT: no such
+ * action (or set aside), -EBUSY: too many, or what the plugin said: callback will not be called. */
 int plugin_host_act(struct plugin_host *host, const char *action,
 	const struct mend_action_request *request, act_fn callback, void *userdata);
 
 /* Runs the check of a unit every interval_ns (with 10 % of jitter), replacing the one it has.
- * `command` begins with the name of a check plugin, or is a command line. The first run comes within
- * 5 s, spread at random so that a thousand units do not begin together. */
+ * `command` begins with the name of a check plugin, or is a command line. The first run comes
+ * within 5 s, spread at random so that a thousand units do not begin together. */
 int plugin_host_check_start(struct plugin_host *host, const char *unit, const char *command,
 	uint64_t interval_ns, uint64_t timeout_ns, check_fn callback, void *userdata);
 /* Nothing happens where the unit has none. */

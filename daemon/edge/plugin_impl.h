@@ -82,8 +82,7 @@ void plugin_pump(struct plugin_host *host);
 void plugin_services_init(struct plugin_host *host);
 void plugin_handles_drop(struct plugin_host *host, const struct mend_host *of); /* NULL: all */
 
-void plugin_check_report(
-	struct mend_host *p, uint64_t ticket, const struct mend_verdict *verdict);
+void plugin_check_report(struct mend_host *p, uint64_t ticket, const struct mend_verdict *verdict);
 void plugin_checks_pump(struct plugin_host *host);
 void plugin_checks_done(struct plugin_host *host);
 

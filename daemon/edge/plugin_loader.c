@@ -68,7 +68,8 @@ int plugin_open_trusted(const char *path, char *text, size_t size)
 		/* With O_PATH a link is opened itself, so that it can be called one. */
 		next = openat(dir, part, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 		if (next < 0)
-			return say(text, size, -errno, "cannot open %s: %s", sofar, strerror(errno));
+			return say(
+				text, size, -errno, "cannot open %s: %s", sofar, strerror(errno));
 		r = only_roots(next, sofar, text, size);
 		if (r < 0)
 			return r;

@@ -11,7 +11,7 @@
 #include <sys/epoll.h>
 
 _Static_assert(MEND_IO_IN == EPOLLIN && MEND_IO_OUT == EPOLLOUT && MEND_IO_ERR == EPOLLERR &&
-		MEND_IO_HUP == EPOLLHUP,
+		       MEND_IO_HUP == EPOLLHUP,
 	"the interface promises the bits of epoll");
 
 /* One fd or timer of a plugin. */
@@ -115,7 +115,8 @@ static int64_t service_io_add(
 	if (r < 0)
 		return r;
 	h->io = fn;
-	r = sd_event_add_io(p->host->event, &h->source, fd, events & (EPOLLIN | EPOLLOUT), on_io, h);
+	r = sd_event_add_io(
+		p->host->event, &h->source, fd, events & (EPOLLIN | EPOLLOUT), on_io, h);
 	if (r < 0) {
 		drop(p, (int64_t)h->id);
 		return r;

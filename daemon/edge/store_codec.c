@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Tables say which members of a structure are kept and under which name; writing and reading walk the
- * same table, so that neither can forget what the other does. See store_codec.h.
+ * Tables say which members of a structure are kept and under which name; writing and reading walk
+ * the same table, so that neither can forget what the other does. See store_codec.h.
  */
 #include "store_codec.h"
 
@@ -19,17 +19,21 @@ struct member {
 	unsigned int n_words, fallback;
 };
 
-#define MEMBER(type, member, kind) \
-	{ #member, kind, offsetof(type, member), sizeof(((type *)NULL)->member), NULL, 0, 0 }
-#define MEMBER_WORD(type, member, word, count, fallback)                                        \
-	{ #member, WORD, offsetof(type, member), sizeof(((type *)NULL)->member), word, count, \
-		fallback }
+#define MEMBER(type, member, kind)                                                                \
+	{                                                                                         \
+#member, kind, offsetof(type, member), sizeof(((type *)NULL)->member), NULL, 0, 0 \
+	}
+#define MEMBER_WORD(type, member, word, count, fallback)                                     \
+	{                                                                                    \
+#member, WORD, offsetof(type, member), sizeof(((type *)NULL)->member), word, \
+			count, fallback                                                      \
+	}
 
 /* The words' functions take their own enumeration; here they are all numbers. */
-#define WORDS(name)                                       \
-	static const char *name##_of(unsigned int v)      \
-	{                                                 \
-		return name##_word((enum name)v);         \
+#define WORDS(name)                                  \
+	static const char *name##_of(unsigned int v) \
+	{                                            \
+		return name##_word((enum name)v);    \
 	}
 WORDS(cause)
 WORDS(severity)
@@ -37,7 +41,6 @@ WORDS(verdict)
 WORDS(killer)
 WORDS(action)
 WORDS(initiator)
-WORDS(heal_mode)
 WORDS(heal_state)
 
 static const char *job_of(unsigned int v)
@@ -91,6 +94,8 @@ static const struct member death_members[] = {
 	D(code, SIGNED),
 	D(signal, SIGNED),
 	D(core_dumped, FLAG),
+	D(asked_signal, SIGNED),
+	D(oom_own_limit, FLAG),
 	MEMBER_WORD(struct death, killer, killer_of, KILLER_COUNT, KILLER_NONE),
 	D(killer_si_code, SIGNED),
 	D(killer_pid, SIGNED),
@@ -146,6 +151,8 @@ static const struct member trouble_members[] = {
 	T(invocation, TEXT),
 	T(text, TEXT),
 	T(killer_key, TEXT),
+	T(lived_ns, NUMBER),
+	T(by_systemd, FLAG),
 };
 
 #define P(member, kind) MEMBER(struct pause, member, kind)
@@ -204,8 +211,8 @@ static void encode(
 			break;
 		case NUMBER: /* as signed, because that is how far JSON's readers go: "never"
 			      * (all bits) is -1 */
-			strbuf_addf(b, "\"%s\":%" PRId64, m->name,
-				(int64_t)get_number(at, m->size));
+			strbuf_addf(
+				b, "\"%s\":%" PRId64, m->name, (int64_t)get_number(at, m->size));
 			break;
 		}
 	}
@@ -273,8 +280,7 @@ static void set_number(void *at, size_t size, uint64_t v)
 		memcpy(at, &v32, sizeof(v32));
 }
 
-static void decode(
-	const json_t *object, void *base, const struct member *members, size_t n_members)
+static void decode(const json_t *object, void *base, const struct member *members, size_t n_members)
 {
 	for (size_t i = 0; i < n_members; i++) {
 		const struct member *m = &members[i];
@@ -308,10 +314,6 @@ static void decode(
 
 #define DECODE(object, base, members) decode(object, base, members, ARRAY_SIZE(members))
 
-static void json_decrefp(json_t **j)
-{
-	json_decref(*j);
-}
 #define _cleanup_json_ _cleanup_(json_decrefp)
 
 static json_t *parse(const char *text)

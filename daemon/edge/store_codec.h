@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Between the structures of floor 1 and the text that the store keeps of them: one JSON object each,
- * with every member that is needed to go on after a restart. It is not the form for people
+ * Between the structures of floor 1 and the text that the store keeps of them: one JSON object
+ * each, with every member that is needed to go on after a restart. It is not the form for people
  * (incident_to_json), and only open incidents are kept in it.
  *
  * Reading takes what it finds: members of another version that are missing stay 0, unknown ones are

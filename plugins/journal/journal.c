@@ -2,15 +2,15 @@
 /*
  * Sink "journal": writes every record to the journal, structured.
  *
- * It speaks the journal's own protocol over a socket of its own instead of calling sd_journal_sendv(),
- * because that one can stop the loop: its socket is a blocking one, and when journald does not read
- * (it is stopped, or waits for its disk) the call waits too, for ever; measured, with libsystemd 252,
- * after as many records as net.unix.max_dgram_qlen has room for. Without a socket to connect to it
- * returns success, and the record is gone.
+ * It speaks the journal's own protocol over a socket of its own instead of calling
+ * sd_journal_sendv(), because that one can stop the loop: its socket is a blocking one, and when
+ * journald does not read (it is stopped, or waits for its disk) the call waits too, for ever;
+ * measured, with libsystemd 252, after as many records as net.unix.max_dgram_qlen has room for.
+ * Without a socket to connect to it returns success, and the record is gone.
  *
  * Here nothing waits. What the journal does not take is kept, in order, up to a cap, and sent when
- * there is room again; above the cap the oldest are lost, and how many is said afterwards. A journal
- * that is away is no error of this plugin: it comes back.
+ * there is room again; above the cap the oldest are lost, and how many is said afterwards. A
+ * journal that is away is no error of this plugin: it comes back.
  *
  * Configuration: Socket= (default /run/systemd/journal/socket).
  */
@@ -87,8 +87,8 @@ static void put_field(struct journal *j, const char *key, const char *value)
 	put(j, "\n", 1);
 }
 
-/* What journald accepts from clients: a field of another form would make it drop the field, one that
- * contains '=' would forge another. */
+/* What journald accepts from clients: a field of another form would make it drop the field, one
+ * that contains '=' would forge another. */
 static bool is_key(const char *s)
 {
 	size_t n = strspn(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_");
@@ -102,7 +102,7 @@ static void put_record(struct journal *j, const struct mend_record *r)
 
 	j->n = 0;
 	snprintf(priority, sizeof(priority), "%d",
-		r->priority < 0 ? 0
+		r->priority < 0   ? 0
 		: r->priority > 7 ? 7
 				  : r->priority);
 	put_field(j, "PRIORITY", priority);

@@ -2,14 +2,14 @@
 /*
  * Action "restart": asks PID 1 to restart a unit and reports how the job went.
  *
- * RestartUnit is called with the mode "fail": where another job for the unit is queued, PID 1 refuses,
- * and the operator's (or systemd's own) intention wins. The job that PID 1 answers with is over when
- * the signal JobRemoved names its path. That signal is listened to from the beginning, not from the
- * answer on: a job can be over before its number has arrived here, and such results are kept for as
- * long as a call has no answer.
+ * RestartUnit is called with the mode "fail": where another job for the unit is queued, PID 1
+ * refuses, and the operator's (or systemd's own) intention wins. The job that PID 1 answers with is
+ * over when the signal JobRemoved names its path. That signal is listened to from the beginning,
+ * not from the answer on: a job can be over before its number has arrived here, and such results
+ * are kept for as long as a call has no answer.
  *
- * Nothing here is an error of the plugin: what the bus or PID 1 say is reported as a stage, so that a
- * broken bus does not set the only action aside.
+ * Nothing here is an error of the plugin: what the bus or PID 1 say is reported as a stage, so that
+ * a broken bus does not set the only action aside.
  */
 #include "../builtin.h"
 
@@ -174,7 +174,8 @@ static int on_job_removed(sd_bus_message *m, void *userdata, sd_bus_error *ret_e
 
 	if (sd_bus_message_read(m, "uoss", &id, &job, &unit, &word) < 0)
 		return 0; /* of another shape than known: not ours to judge */
-	LIST_FOREACH(q, &p->requests, link) {
+	LIST_FOREACH(q, &p->requests, link)
+	{
 		if (strcmp(q->job, job) == 0) {
 			finish_job(q, word);
 			return 0;
@@ -231,8 +232,7 @@ static int call(struct request *q)
 	return r;
 }
 
-static int32_t restart_run(
-	void *plugin, const struct mend_action_request *request, uint64_t ticket)
+static int32_t restart_run(void *plugin, const struct mend_action_request *request, uint64_t ticket)
 {
 	struct restart *p = plugin;
 	struct request *q = calloc(1, sizeof(*q));
@@ -265,10 +265,10 @@ static void restart_cancel(void *plugin, uint64_t ticket)
 	struct request *q;
 
 	LIST_FOREACH(q, &p->requests, link)
-		if (q->ticket == ticket) {
-			request_free(q);
-			return;
-		}
+	if (q->ticket == ticket) {
+		request_free(q);
+		return;
+	}
 }
 
 static void restart_destroy(void *plugin)

@@ -3,8 +3,8 @@
  * Check "tcp HOST:PORT": whether a port accepts connections, and how long that takes. ok: it does;
  * critical: it refuses, or nothing answers in time; unknown: this host could not try.
  *
- * HOST is an address (IPv6 in brackets), or "localhost". Names are not looked up: that would block the
- * loop, and a check of a service must not turn into one of the name servers.
+ * HOST is an address (IPv6 in brackets), or "localhost". Names are not looked up: that would block
+ * the loop, and a check of a service must not turn into one of the name servers.
  */
 #include "../builtin.h"
 
@@ -180,7 +180,8 @@ static int32_t tcp_run(void *plugin, const struct mend_check_request *request, u
 
 	if (size < 0) {
 		say(t, ticket, MEND_UNKNOWN, NULL,
-			"'%.64s' is not HOST:PORT with an address or localhost", request->arguments);
+			"'%.64s' is not HOST:PORT with an address or localhost",
+			request->arguments);
 		return 0;
 	}
 	x = calloc(1, sizeof(*x));
@@ -212,10 +213,10 @@ static void tcp_cancel(void *plugin, uint64_t ticket)
 	struct probe *x;
 
 	LIST_FOREACH(x, &t->probes, link)
-		if (x->ticket == ticket) {
-			probe_free(x);
-			return;
-		}
+	if (x->ticket == ticket) {
+		probe_free(x);
+		return;
+	}
 }
 
 static int32_t tcp_create(const struct mend_services *services, struct mend_host *host, void **ret)
