@@ -10,7 +10,7 @@ static void say(const struct ctl *c, const char *unit, const char *text)
 {
 	if (c->quiet)
 		return;
-	put_clean(stdout, unit);
+	put_printable(stdout, unit);
 	printf("%s%s\n", *unit ? ": " : "", text);
 }
 

@@ -366,7 +366,7 @@ static int on_verify_config(sd_bus_message *m, void *userdata, sd_bus_error *ret
 		return b.error;
 	for (char *cursor = rest; (line = strsep(&cursor, "\n"));)
 		if (*line) {
-			strbuf_add_clean(&clean, line);
+			strbuf_add_printable(&clean, line);
 			strbuf_add(&clean, "\n");
 		}
 	free(rest);

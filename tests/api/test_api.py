@@ -241,7 +241,7 @@ class Objects(Case):
 
     def test_names_of_strangers_are_harmless(self):
         comm = self.property(self.path("shop.service"), "org.mendd1.Unit", "LastExitKillerComm")
-        self.assertEqual(comm, " [31mev\ufffdil ")
+        self.assertEqual(comm, "?[31mev\ufffdil?")
         for arguments in (["status", "shop"], ["show", "shop"], ["explain", "shop"],
                           ["incident", "eeeeffff"], ["incidents"],
                           ["incident", "eeeeffff", "--format=markdown"]):
