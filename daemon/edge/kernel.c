@@ -200,6 +200,14 @@ int kernel_watch(struct kernel *k, uint64_t cgroup, bool watch)
 		       : 0;
 }
 
+uint64_t kernel_unit_cgroup(const struct kernel *k, uint64_t cgroup)
+{
+	uint64_t unit = 0;
+
+	bpf_map_lookup_elem(k->programs.maps[MAP_WATCHED], &cgroup, &unit);
+	return unit;
+}
+
 /* Walks one directory of the cgroup tree. `unit`: the unit whose tree this is, 0 above services. */
 static void scan(struct kernel *k, int parent_fd, const char *name, uint64_t unit, int depth)
 {

@@ -42,6 +42,9 @@ int kernel_scan(struct kernel *k);
 /* Whether the events of the cgroup are wanted. Children that are born later follow it. */
 int kernel_watch(struct kernel *k, uint64_t cgroup, bool watch);
 
+/* The unit's own cgroup for one of its cgroups; 0: not a watched one. */
+uint64_t kernel_unit_cgroup(const struct kernel *k, uint64_t cgroup);
+
 /* Reads the loss counters and the run-time statistics into the world; called before a scrape,
  * cheap. */
 void kernel_refresh(struct kernel *k);
