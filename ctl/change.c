@@ -10,7 +10,7 @@ static void say(const struct ctl *c, const char *unit, const char *text)
 {
 	if (c->quiet)
 		return;
-	put_printable(stdout, unit);
+	put_clean(stdout, unit);
 	printf("%s%s\n", *unit ? ": " : "", text);
 }
 

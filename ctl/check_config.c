@@ -43,7 +43,7 @@ static int report(struct ctl *c, const char *name, sd_bus_message *m, json_t *al
 			if (*line)
 				complain("%s", line);
 	} else if (!c->quiet) {
-		put_printable(stdout, name);
+		put_clean(stdout, name);
 		puts(": no mistakes");
 	}
 	return *mistakes ? EXIT_UNHEALTHY : EXIT_HEALTHY;

@@ -2,7 +2,7 @@
 /*
  * mendctl: what its small files share. It knows the daemon only over D-Bus, and everything that it
  * prints from there was written by strangers (a process name, a check's output): print with
- * put_printable() or a table, never with a bare printf("%s").
+ * put_clean() or a table, never with a bare printf("%s").
  */
 #pragma once
 
@@ -126,7 +126,7 @@ void pager_close(void);
 const char *color_on(const struct ctl *c, enum color color);
 const char *color_off(const struct ctl *c, enum color color);
 enum color health_color(const char *health);
-void put_printable(FILE *f, const char *s);
+void put_clean(FILE *f, const char *s);
 void put_colored(const struct ctl *c, enum color color, const char *s);
 const char *bullet(void);
 /* To stderr; the text is cleaned. */
@@ -142,8 +142,6 @@ const char *format_time_exact(uint64_t usec, char buf[TIME_SIZE]);
 const char *format_span(uint64_t usec, char buf[TIME_SIZE]);
 /* "3min 20s ago", "in 4s"; "-" for 0. */
 const char *format_relative(uint64_t usec, char buf[TIME_SIZE]);
-/* "5min", "1h 30min", "500ms", "90" (seconds). 0, or -EINVAL, -ERANGE. */
-int parse_span(const char *s, uint64_t *ret);
 const char *format_bytes(uint64_t bytes, char buf[TIME_SIZE]);
 
 /* table.c */

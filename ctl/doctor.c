@@ -153,13 +153,13 @@ static void print_rows(const struct doctor *d)
 							       : COLOR_BAD;
 
 		printf("%s%-8s%s  ", color_on(d->ctl, color), state, color_off(d->ctl, color));
-		put_printable(stdout, get_text(row, "what"));
+		put_clean(stdout, get_text(row, "what"));
 		printf(": ");
-		put_printable(stdout, get_text(row, "text"));
+		put_clean(stdout, get_text(row, "text"));
 		putchar('\n');
 		if (*get_text(row, "advice")) {
 			printf("          -> ");
-			put_printable(stdout, get_text(row, "advice"));
+			put_clean(stdout, get_text(row, "advice"));
 			putchar('\n');
 		}
 	}

@@ -45,9 +45,9 @@ static void emit(struct follow *f, const char *what, const char *unit, const cha
 		printf("%s  ", format_time_exact(now, at));
 		put_colored(f->ctl, COLOR_BOLD, what);
 		printf("%s", *unit ? "  " : "");
-		put_printable(stdout, unit);
+		put_clean(stdout, unit);
 		printf("%s", *text ? "  " : "");
-		put_printable(stdout, text);
+		put_clean(stdout, text);
 		putchar('\n');
 	}
 	/* Whoever reads this through a pipe waits for it. */

@@ -4,6 +4,7 @@
  * or behind the verb, as people type them.
  */
 #include "ctl.h"
+#include "../daemon/base/parse.h"
 
 #include <ctype.h>
 #include <getopt.h>
@@ -97,21 +98,18 @@ static int take_json(struct ctl *c, const char *s)
 
 static int take_lines(struct ctl *c, const char *s)
 {
-	unsigned long v;
-	char *end;
-
-	errno = 0;
-	v = strtoul(s, &end, 10);
-	if (errno || *end || *s < '0' || *s > '9' || v == 0 || v > UINT32_MAX)
+	if (parse_u32(s, &c->lines) < 0 || c->lines == 0)
 		return usage("--lines= is a number from 1 on.");
-	c->lines = (uint32_t)v;
 	return 0;
 }
 
 static int take_for(struct ctl *c, const char *s)
 {
-	if (parse_span(s, &c->for_usec) < 0 || c->for_usec == 0)
+	uint64_t ns;
+
+	if (parse_timespan(s, &ns) < 0 || ns < NSEC_PER_USEC || ns == TIME_INFINITY)
 		return usage("--for= is a time span such as 5min or \"1h 30min\".");
+	c->for_usec = ns / NSEC_PER_USEC;
 	return 0;
 }
 

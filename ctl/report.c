@@ -9,7 +9,7 @@ static void line(const char *key, const char *value)
 	if (!*value)
 		return;
 	printf("%10s: ", key);
-	put_printable(stdout, value);
+	put_clean(stdout, value);
 	putchar('\n');
 }
 
@@ -20,9 +20,9 @@ static void print_death(const json_t *d)
 	if (!json_is_object(d))
 		return;
 	printf("%10s: ", "Death");
-	put_printable(stdout, get_text(d, "comm"));
+	put_clean(stdout, get_text(d, "comm"));
 	printf("[%" PRIu64 "] ", get_number(d, "pid"));
-	put_printable(stdout, get_text(d, "description"));
+	put_clean(stdout, get_text(d, "description"));
 	printf("\n%10s  %s", "", format_time_exact(get_number(d, "time_usec"), at));
 	if (get_number(d, "lifetime_usec") > 0)
 		printf(", had run for %s", format_span(get_number(d, "lifetime_usec"), span));
@@ -44,9 +44,9 @@ static void print_evidence(const json_t *evidence)
 				     : json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
 
 		printf("%10s%c ", first ? "Evidence" : "", first ? ':' : ' ');
-		put_printable(stdout, key);
+		put_clean(stdout, key);
 		printf(" = ");
-		put_printable(stdout, text ? text : get_text(evidence, key));
+		put_clean(stdout, text ? text : get_text(evidence, key));
 		putchar('\n');
 		free(text);
 		first = false;
@@ -87,7 +87,7 @@ void report_text(const struct ctl *c, const json_t *i)
 			(double)json_integer_value(json_object_get(e, "offset_usec")) / 1e6);
 		put_colored(c, COLOR_BOLD, get_text(e, "kind"));
 		printf(": ");
-		put_printable(stdout, get_text(e, "text"));
+		put_clean(stdout, get_text(e, "text"));
 		putchar('\n');
 	}
 	if (get_number(i, "timeline_dropped") > 0)

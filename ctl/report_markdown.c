@@ -12,7 +12,7 @@ static void put_escaped(const char *s)
 {
 	_cleanup_strbuf_ struct strbuf b = {};
 
-	strbuf_add_printable(&b, s);
+	strbuf_add_clean(&b, s);
 	for (const char *p = strbuf_text(&b); *p; p++) {
 		if (strchr("\\`*_{}[]<>#|~!&", *p))
 			putchar('\\');

@@ -10,7 +10,7 @@ static void print_value(const json_t *v)
 
 	switch (json_typeof(v)) {
 	case JSON_STRING:
-		put_printable(stdout, json_string_value(v));
+		put_clean(stdout, json_string_value(v));
 		break;
 	case JSON_INTEGER:
 		printf("%" JSON_INTEGER_FORMAT, json_integer_value(v));
@@ -68,7 +68,7 @@ static void line(const char *key, const char *value)
 	if (!*value)
 		return;
 	printf("%12s: ", key);
-	put_printable(stdout, value);
+	put_clean(stdout, value);
 	putchar('\n');
 }
 
@@ -94,7 +94,7 @@ static void print_attempt(const json_t *a)
 		get_text(a, "verdict"));
 	if (*get_text(a, "error")) {
 		printf(": ");
-		put_printable(stdout, get_text(a, "error"));
+		put_clean(stdout, get_text(a, "error"));
 	}
 	putchar('\n');
 }
@@ -115,7 +115,7 @@ static void print_decision(const struct ctl *c, const json_t *d)
 	putchar('\n');
 	if (*get_text(d, "refusal_text")) {
 		printf("%12s: %s: ", "Held by", get_text(d, "refusal"));
-		put_printable(stdout, get_text(d, "refusal_text"));
+		put_clean(stdout, get_text(d, "refusal_text"));
 		putchar('\n');
 	}
 	line("Why", get_text(d, "text"));

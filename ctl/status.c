@@ -25,7 +25,7 @@ static void print_healing(const struct ctl *c, const json_t *m, size_t enabled)
 		put_colored(c, COLOR_WARN, "paused");
 		printf(" until %s (%s); nothing is restarted%s", format_time(until, at),
 			format_relative(until, away), str_is_empty(reason) ? "" : ": ");
-		put_printable(stdout, reason ? reason : "");
+		put_clean(stdout, reason ? reason : "");
 		putchar('\n');
 	} else if (enabled == 0) {
 		put_colored(c, COLOR_WARN, "off");
@@ -56,7 +56,7 @@ static void print_degraded(const struct ctl *c, const json_t *m)
 		label("Degraded");
 		put_colored(c, COLOR_WARN, json_string_value(json_array_get(feature, 0)));
 		printf(": ");
-		put_printable(stdout, json_string_value(json_array_get(feature, 2)));
+		put_clean(stdout, json_string_value(json_array_get(feature, 2)));
 		putchar('\n');
 	}
 	if (*config) {
@@ -194,9 +194,9 @@ static void print_exit(const json_t *u)
 	if (when == 0)
 		return;
 	label("Last exit");
-	put_printable(stdout, get_text(u, "LastExitComm"));
+	put_clean(stdout, get_text(u, "LastExitComm"));
 	printf("[%" PRIu64 "] ", get_number(u, "LastExitPid"));
-	put_printable(stdout, text);
+	put_clean(stdout, text);
 	printf("\n%12s  %s, %s", "", format_time_exact(when, at), format_relative(when, ago));
 	if (get_number(u, "LastExitLifetimeUSec") > 0)
 		printf(", had run for %s",
@@ -207,7 +207,7 @@ static void print_exit(const json_t *u)
 	if (get_number(u, "LastProcessExitTimeUSec") != when && *other) {
 		label("Then");
 		printf("another of its processes ");
-		put_printable(stdout, other);
+		put_clean(stdout, other);
 		printf(", %s\n", format_relative(get_number(u, "LastProcessExitTimeUSec"), ago));
 	}
 }
@@ -234,7 +234,7 @@ static void print_sockets(const json_t *u)
 	json_array_foreach(sockets, i, s)
 	{
 		printf("%s", i ? ", " : "");
-		put_printable(stdout, json_string_value(s));
+		put_clean(stdout, json_string_value(s));
 	}
 	putchar('\n');
 }
@@ -248,7 +248,7 @@ static void print_next(const struct ctl *c, const json_t *u, const json_t *expla
 	label("Healing");
 	put_colored(c, COLOR_BOLD, get_text(u, "HealMode"));
 	printf(", ");
-	put_printable(stdout, get_text(u, "HealingState"));
+	put_clean(stdout, get_text(u, "HealingState"));
 	if (get_number(u, "HealingSinceUSec") > 0)
 		printf(" since %s", format_relative(get_number(u, "HealingSinceUSec"), ago));
 	if (get_bool(u, "Denied"))
@@ -256,7 +256,7 @@ static void print_next(const struct ctl *c, const json_t *u, const json_t *expla
 	putchar('\n');
 	if (*get_text(d, "text")) {
 		label("Next");
-		put_printable(stdout, get_text(d, "text"));
+		put_clean(stdout, get_text(d, "text"));
 		if (get_number(d, "wake_usec") > 0)
 			printf(" (%s)", format_relative(get_number(d, "wake_usec"), ago));
 		putchar('\n');
@@ -270,22 +270,22 @@ static void print_unit(const struct ctl *c, const json_t *u, const json_t *expla
 	char at[TIME_SIZE], ago[TIME_SIZE];
 
 	printf("%s%s%s ", color_on(c, color), bullet(), color_off(c, color));
-	put_printable(stdout, get_text(u, "Name"));
+	put_clean(stdout, get_text(u, "Name"));
 	putchar('\n');
 	label("Health");
 	put_colored(c, color, health);
 	if (*get_text(u, "HealthReason")) {
 		printf(": ");
-		put_printable(stdout, get_text(u, "HealthReason"));
+		put_clean(stdout, get_text(u, "HealthReason"));
 	}
 	if (get_number(u, "SinceUSec") > 0)
 		printf(" (since %s, %s)", format_time(get_number(u, "SinceUSec"), at),
 			format_relative(get_number(u, "SinceUSec"), ago));
 	putchar('\n');
 	label("systemd");
-	put_printable(stdout, get_text(u, "ActiveState"));
+	put_clean(stdout, get_text(u, "ActiveState"));
 	printf(" (");
-	put_printable(stdout, get_text(u, "SubState"));
+	put_clean(stdout, get_text(u, "SubState"));
 	putchar(')');
 	if (get_number(u, "MainPID") > 0)
 		printf(", main process %" PRIu64, get_number(u, "MainPID"));
@@ -294,22 +294,22 @@ static void print_unit(const struct ctl *c, const json_t *u, const json_t *expla
 	print_exit(u);
 	if (*get_text(u, "IncidentID")) {
 		label("Incident");
-		put_printable(stdout, get_text(u, "IncidentID"));
+		put_clean(stdout, get_text(u, "IncidentID"));
 		printf(" (%s; mendctl incident %.8s)\n",
 			get_bool(u, "IncidentOpen") ? "open" : "closed", get_text(u, "IncidentID"));
 	}
 	print_counts(u);
 	if (*get_text(u, "CheckStatus")) {
 		label("Check");
-		put_printable(stdout, get_text(u, "CheckStatus"));
+		put_clean(stdout, get_text(u, "CheckStatus"));
 		printf(": ");
-		put_printable(stdout, get_text(u, "CheckText"));
+		put_clean(stdout, get_text(u, "CheckText"));
 		printf(" (%s)\n", format_relative(get_number(u, "CheckTimeUSec"), ago));
 	}
 	print_sockets(u);
 	if (*get_text(u, "Program")) {
 		label("Program");
-		put_printable(stdout, get_text(u, "Program"));
+		put_clean(stdout, get_text(u, "Program"));
 		puts(get_bool(u, "ProgramChanged") ? " (changed since the start before)" : "");
 	}
 	if (*get_text(u, "ConfigError")) {

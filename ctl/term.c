@@ -99,20 +99,20 @@ enum color health_color(const char *health)
 	return str_eq(health, "unknown") ? COLOR_WARN : COLOR_DIM;
 }
 
-void put_printable(FILE *f, const char *s)
+void put_clean(FILE *f, const char *s)
 {
 	_cleanup_strbuf_ struct strbuf b = {};
 
 	if (!s) /* an answer of another form than expected */
 		return;
-	strbuf_add_printable(&b, s);
+	strbuf_add_clean(&b, s);
 	fputs(strbuf_text(&b), f);
 }
 
 void put_colored(const struct ctl *c, enum color color, const char *s)
 {
 	fputs(color_on(c, color), stdout);
-	put_printable(stdout, s);
+	put_clean(stdout, s);
 	fputs(color_off(c, color), stdout);
 }
 
@@ -130,6 +130,6 @@ void complain(const char *format, ...)
 	strbuf_addv(&b, format, ap);
 	va_end(ap);
 	fflush(stdout);
-	put_printable(stderr, strbuf_text(&b));
+	put_clean(stderr, strbuf_text(&b));
 	fputc('\n', stderr);
 }

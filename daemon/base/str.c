@@ -177,9 +177,9 @@ void strbuf_addf(struct strbuf *b, const char *format, ...)
 	va_end(ap);
 }
 
-size_t str_utf8_length(const char *text)
+size_t str_utf8_length(const char *p)
 {
-	const unsigned char *s = (const unsigned char *)text;
+	const unsigned char *s = (const unsigned char *)p;
 	size_t n;
 
 	if (s[0] < 0x80)
@@ -218,7 +218,6 @@ void strbuf_add_json(struct strbuf *b, const char *s)
 	}
 }
 
-/* A control character, also of the C1 set (U+0080 to U+009F), which terminals obey as well. */
 static bool is_control(const char *s, size_t length)
 {
 	unsigned char c = (unsigned char)s[0];
@@ -227,7 +226,7 @@ static bool is_control(const char *s, size_t length)
 	       (length == 2 && c == 0xc2 && (unsigned char)s[1] < 0xa0);
 }
 
-bool str_is_printable(const char *s)
+bool str_is_clean(const char *s)
 {
 	while (*s) {
 		size_t n = str_utf8_length(s);
@@ -239,15 +238,15 @@ bool str_is_printable(const char *s)
 	return true;
 }
 
-void strbuf_add_printable(struct strbuf *b, const char *s)
+void strbuf_add_clean(struct strbuf *b, const char *s)
 {
 	while (*s) {
 		size_t n = str_utf8_length(s);
 
-		if (is_control(s, n))
-			strbuf_add(b, "?");
-		else if (n == 0)
-			strbuf_add(b, "\xef\xbf\xbd"); /* U+FFFD */
+		if (n == 0)
+			strbuf_add(b, "\xef\xbf\xbd");
+		else if (is_control(s, n))
+			strbuf_add(b, " ");
 		else
 			strbuf_add_mem(b, s, n);
 		s += n ? n : 1;

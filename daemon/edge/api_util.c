@@ -9,9 +9,9 @@ int append_text(sd_bus_message *m, const char *s)
 {
 	_cleanup_strbuf_ struct strbuf b = {};
 
-	if (str_is_printable(s))
+	if (str_is_clean(s))
 		return sd_bus_message_append_basic(m, 's', s);
-	strbuf_add_printable(&b, s);
+	strbuf_add_clean(&b, s);
 	if (b.error)
 		return b.error;
 	return sd_bus_message_append_basic(m, 's', strbuf_text(&b));
@@ -24,7 +24,7 @@ int check_text(const char *s, const char *what, sd_bus_error *ret_error)
 	if (length > API_TEXT_MAX)
 		return sd_bus_error_setf(ret_error, SD_BUS_ERROR_INVALID_ARGS,
 			"The %s has %zu bytes; at most %d are taken.", what, length, API_TEXT_MAX);
-	if (!str_is_printable(s))
+	if (!str_is_clean(s))
 		return sd_bus_error_setf(ret_error, SD_BUS_ERROR_INVALID_ARGS,
 			"The %s has a control character or is not UTF-8.", what);
 	return 0;

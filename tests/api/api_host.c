@@ -112,7 +112,8 @@ static int stored_incident(void *manager, const char *id, struct strbuf *ret)
 {
 	if (strncmp(STORED_INCIDENT, id, strlen(id)) != 0)
 		return -ENOENT;
-	strbuf_add(ret, "{\"id\":\"" STORED_INCIDENT "\",\"unit\":\"gone.service\"}");
+	/* Pretty-printed, as a store may keep it. */
+	strbuf_add(ret, "{\n\t\"id\":\"" STORED_INCIDENT "\",\"unit\":\"gone.service\"}");
 	return 0;
 }
 
