@@ -173,6 +173,7 @@ static void kill_unit(struct unit *u, uint64_t now)
 	unit_remember_death(u, &d);
 	u->facts.exec_main_pid = d.pid;
 	u->facts.active = ACTIVE_FAILED;
+	u->facts.read_ns = now;
 	str_copy(u->facts.sub_state, sizeof(u->facts.sub_state), "failed");
 	u->health = HEALTH_UNHEALTHY;
 	u->heal.state = HEAL_STATE_HOLD;
