@@ -74,7 +74,8 @@ int main(int argc, char **argv)
 			return 2;
 		}
 	if (optind < argc) {
-		fprintf(stderr, "mendd takes no arguments: '%s'\nTry 'mendd --help'.\n", argv[optind]);
+		fprintf(stderr, "mendd takes no arguments: '%s'\nTry 'mendd --help'.\n",
+			argv[optind]);
 		return 2;
 	}
 	prepare_signals();

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Creation, configuration and housekeeping of the daemon; see manager.h for the other parts. Creation
- * is in the order of the flow, so that a record never meets a part that is not there yet.
+ * Creation, configuration and housekeeping of the daemon; see manager.h for the other parts.
+ * Creation is in the order of the flow, so that a record never meets a part that is not there yet.
  */
 #include "manager.h"
 #include "base/clock.h"
 #include "edge/config_files.h"
-#include "judge/collect.h"
+#include "edge/metrics_page.h"
 #include "../plugins/builtin.h"
 
 #include <fnmatch.h>
@@ -27,8 +27,8 @@
 static bool is_watchable(const struct manager *m, const char *name)
 {
 	return unit_name_is_service(name) && fnmatch("user@*.service", name, 0) != 0 &&
-		fnmatch("user-runtime-dir@*.service", name, 0) != 0 &&
-		!host_settings_excludes(&m->world.settings, name);
+	       fnmatch("user-runtime-dir@*.service", name, 0) != 0 &&
+	       !host_settings_excludes(&m->world.settings, name);
 }
 
 void manager_apply_settings(struct manager *m, struct unit *u)
@@ -39,8 +39,8 @@ void manager_apply_settings(struct manager *m, struct unit *u)
 	unit_settings_merge(
 		&u->settings, &m->world.settings, u->has_own_rule ? &u->own_rule : NULL, u->name);
 	same = str_eq(old.check, u->settings.check) &&
-		old.check_interval_ns == u->settings.check_interval_ns &&
-		old.check_timeout_ns == u->settings.check_timeout_ns;
+	       old.check_interval_ns == u->settings.check_interval_ns &&
+	       old.check_timeout_ns == u->settings.check_timeout_ns;
 	if (same)
 		return;
 	plugin_host_check_stop(m->plugins, u->name);
@@ -168,8 +168,8 @@ static void check_kill_switch(struct manager *m)
 		manager_tell_host(m, MESSAGE_PAUSED, LOG_NOTICE,
 			"healing is off because " KILL_SWITCH " exists");
 	else {
-		manager_tell_host(m, MESSAGE_RESUMED, LOG_NOTICE,
-			"healing goes on: " KILL_SWITCH " is gone");
+		manager_tell_host(
+			m, MESSAGE_RESUMED, LOG_NOTICE, "healing goes on: " KILL_SWITCH " is gone");
 		manager_step_waiting(m);
 	}
 	api_manager_changed(m->api);
@@ -240,7 +240,8 @@ static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *si,
 	return 0;
 }
 
-/* The bus is how systemd is asked: without it, begin anew. The FD store keeps the kernel's records. */
+/* The bus is how systemd is asked: without it, begin anew. The FD store keeps the kernel's records.
+ */
 static int on_disconnected(sd_bus_message *message, void *userdata, sd_bus_error *ret_error)
 {
 	struct manager *m = userdata;
@@ -345,7 +346,8 @@ static int open_store(struct manager *m)
 
 static void open_kernel(struct manager *m)
 {
-	int r = kernel_new(&m->kernel, m->event, &m->world, &m->stored, &manager_kernel_handlers, m);
+	int r = kernel_new(
+		&m->kernel, m->event, &m->world, &m->stored, &manager_kernel_handlers, m);
 
 	if (r >= 0) {
 		kernel_scan(m->kernel);
@@ -355,9 +357,11 @@ static void open_kernel(struct manager *m)
 	r = connector_new(&m->connector, m->event, manager_on_connector, m);
 	errno = -r;
 	if (r >= 0)
-		world_feature(&m->world, "connector", true, "deaths of main processes, without killers");
+		world_feature(
+			&m->world, "connector", true, "deaths of main processes, without killers");
 	else
-		world_feature(&m->world, "connector", false, "the process connector is not to be had: %m");
+		world_feature(&m->world, "connector", false,
+			"the process connector is not to be had: %m");
 	manager_tell_host(m, MESSAGE_DEGRADED, LOG_WARNING,
 		"DEGRADED: the kernel programs are not loaded (%s); deaths come from %s, and nobody can "
 		"tell who sent a signal",
@@ -385,7 +389,8 @@ static int open_metrics(struct manager *m)
 
 static void report_start(struct manager *m)
 {
-	manager_tell_host(m, MESSAGE_DAEMON_STARTED, LOG_INFO, "mendd " MENDD_VERSION " has started%s",
+	manager_tell_host(m, MESSAGE_DAEMON_STARTED, LOG_INFO,
+		"mendd " MENDD_VERSION " has started%s",
 		m->kernel && kernel_is_adopted(m->kernel)
 			? "; the kernel's records of the time in between are not lost"
 			: "");

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The manager: owns the world and wires sources, judges, actions and sinks together. One thread, one loop.
+ * The manager: owns the world and wires sources, judges, actions and sinks together. One thread,
+ * one loop.
  *
  *     manager.c         creation, configuration, housekeeping
  *     manager_events.c  what the kernel, PID 1 and people report becomes unit state
@@ -45,26 +46,26 @@ struct manager {
 	sd_event_source *tick;
 	struct verbs verbs;
 
-	struct hash cgroups; /* id -> struct cgroup_name, owned */
+	struct hash cgroups;           /* id -> struct cgroup_name, owned */
 	struct ratelimit helper_limit; /* records of helpers' deaths */
 	struct ratelimit loss_limit;
 	uint64_t sockets_read_ns;
 	uint64_t refreshed_ns;
-	bool complete;     /* PID 1 has told of all units: what it does not know is not there */
+	bool complete; /* PID 1 has told of all units: what it does not know is not there */
 	bool store_failing;
 	int exit_code;
 };
 
 /* The manager's own data of a unit, behind unit->edge. */
 struct unit_edge {
-	struct manager *manager; /* borrowed */
-	sd_event_source *timer;  /* owned; fires at heal.wake_ns */
-	sd_event_source *store_timer; /* owned; evidence is late */
+	struct manager *manager;          /* borrowed */
+	sd_event_source *timer;           /* owned; fires at heal.wake_ns */
+	sd_event_source *store_timer;     /* owned; evidence is late */
 	char invocation[INVOCATION_SIZE]; /* as of the last reading, for struct former */
 	pid_t exec_main_pid;
 	uint32_t n_restarts;
-	uint64_t up_since_ns;    /* first reading that found it up in this invocation; 0: down */
-	bool told;               /* the first decision of the present trouble was told */
+	uint64_t up_since_ns; /* first reading that found it up in this invocation; 0: down */
+	bool told;            /* the first decision of the present trouble was told */
 	enum heal_state told_state;
 	enum refusal told_refusal;
 	enum health told_health;
@@ -93,16 +94,18 @@ void manager_forget_cgroups(struct manager *m, uint64_t now_ns);
 /* manager_step.c */
 void manager_step(struct manager *m, struct unit *u);
 void manager_open_incident(struct manager *m, struct unit *u, uint64_t now_ns);
-void manager_step_waiting(struct manager *m); /* all that hold: something that they wait for changed */
-void manager_resume_open(struct manager *m);  /* what the store remembers of the former run */
+void manager_step_waiting(
+	struct manager *m); /* all that hold: something that they wait for changed */
+void manager_resume_open(struct manager *m); /* what the store remembers of the former run */
 
 /* manager_tell.c */
-void manager_tell_unit(struct manager *m, const struct unit *u, enum message_kind kind, int priority,
-	const char *format, ...) _printf_(5, 6);
-void manager_tell_host(struct manager *m, enum message_kind kind, int priority, const char *format, ...)
-	_printf_(4, 5);
+void manager_tell_unit(struct manager *m, const struct unit *u, enum message_kind kind,
+	int priority, const char *format, ...) _printf_(5, 6);
+void manager_tell_host(struct manager *m, enum message_kind kind, int priority, const char *format,
+	...) _printf_(4, 5);
 void manager_tell_helper(struct manager *m, const struct unit *u, const struct death *d);
-/* Evidence of the present trouble as a JSON object, owned by the caller; NULL for lack of memory. */
+/* Evidence of the present trouble as a JSON object, owned by the caller; NULL for lack of memory.
+ */
 char *manager_evidence(const struct unit *u);
 void manager_status(struct manager *m);
 

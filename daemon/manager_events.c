@@ -5,6 +5,7 @@
  */
 #include "manager.h"
 #include "base/clock.h"
+#include "edge/config_files.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -87,8 +88,8 @@ static void on_cgroup_gone(void *userdata, uint64_t id)
 
 /*
  * Whether the OOM killer came because of the unit's own memory limit: its cgroup counts "oom" only
- * then, and "oom_kill" also when an outer limit or the whole host was the reason. memory.events(5) in the
- * kernel's cgroup-v2.rst. The cgroup still exists while its process is dying.
+ * then, and "oom_kill" also when an outer limit or the whole host was the reason. memory.events(5)
+ * in the kernel's cgroup-v2.rst. The cgroup still exists while its process is dying.
  */
 static bool own_limit_was_hit(const struct unit *u)
 {
@@ -108,7 +109,7 @@ static bool own_limit_was_hit(const struct unit *u)
 static bool is_central(const struct unit *u, const struct death *d)
 {
 	return d->parent_pid == 1 || d->pid == u->facts.main_pid ||
-		d->pid == u->facts.exec_main_pid;
+	       d->pid == u->facts.exec_main_pid;
 }
 
 static void on_unit_death(struct manager *m, struct unit *u, const struct death *seen)
@@ -159,9 +160,9 @@ static void on_exec(void *userdata, uint64_t cgroup, pid_t pid, const struct pro
 	if (!u)
 		return;
 	old = &u->program;
-	new.changed = *old->path && str_eq(old->path, new.path) &&
-		(old->device != new.device || old->inode != new.inode ||
-			old->mtime_ns != new.mtime_ns);
+	new.changed = *old->path &&str_eq(old->path, new.path) &&
+		      (old->device != new.device || old->inode != new.inode ||
+			      old->mtime_ns != new.mtime_ns);
 	u->program = new;
 }
 
@@ -226,8 +227,8 @@ static void read_files(struct manager *m, struct unit *u, const struct unit_file
 	char error[256], before[256];
 
 	str_copy(before, sizeof(before), u->settings.error);
-	config_read_own_rule(files->fragment, files->drop_ins, &u->own_rule, &u->has_own_rule, error,
-		sizeof(error));
+	config_read_own_rule(files->fragment, files->drop_ins, &u->own_rule, &u->has_own_rule,
+		error, sizeof(error));
 	manager_apply_settings(m, u);
 	if (*error && !str_eq(error, before))
 		manager_tell_unit(m, u, MESSAGE_CONFIG_ERROR, LOG_WARNING,
@@ -265,7 +266,8 @@ static void on_facts(void *userdata, struct unit *u, const struct unit_files *fi
 
 static void on_no_facts(void *userdata, struct unit *u)
 {
-	/* Facts stay as old as they are; the interlock "stale" knows. The next change asks again. */
+	/* Facts stay as old as they are; the interlock "stale" knows. The next change asks again.
+	 */
 	manager_step(userdata, u);
 }
 
@@ -378,7 +380,8 @@ void manager_read_sockets(struct manager *m)
 
 		if (u->heal.state != HEAL_STATE_IDLE || !e->up_since_ns)
 			continue;
-		/* None yet: it may still be starting. None for long: it does not listen any more. */
+		/* None yet: it may still be starting. None for long: it does not listen any more.
+		 */
 		if (u->listening_now.n > 0 || clock_since_ns(now, e->up_since_ns) > SETTLED_NS)
 			u->listening = u->listening_now;
 	}

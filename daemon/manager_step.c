@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * One step of one unit: find out whether it is in trouble, ask the policy, perform the decision, and again
- * until there is nothing more to do now. Deciding is elsewhere (judge/policy.h); this file only performs.
+ * One step of one unit: find out whether it is in trouble, ask the policy, perform the decision,
+ * and again until there is nothing more to do now. Deciding is elsewhere (judge/policy.h); this
+ * file only performs.
  */
 #include "manager.h"
 #include "base/clock.h"
@@ -50,7 +51,8 @@ void manager_open_incident(struct manager *m, struct unit *u, uint64_t now)
 		i->closed_ns = 0;
 		i->relapses++;
 		incident_note(i, t->time_ns, "relapse", "%s", t->text);
-		manager_tell_unit(m, u, MESSAGE_RELAPSE, LOG_WARNING, "went bad again: %s", t->text);
+		manager_tell_unit(
+			m, u, MESSAGE_RELAPSE, LOG_WARNING, "went bad again: %s", t->text);
 	} else if (i) {
 		incident_note(i, t->time_ns, "failed", "%s", t->text);
 	} else {
@@ -123,7 +125,7 @@ static void send_action(struct manager *m, struct unit *u)
 		.size = sizeof(request),
 		.attempt = a->number,
 		.deadline_ns = now + ACTION_GRACE_NS +
-			(timeout && timeout != TIME_INFINITY ? timeout : ACTION_DEFAULT_NS),
+			       (timeout && timeout != TIME_INFINITY ? timeout : ACTION_DEFAULT_NS),
 		.unit = u->name,
 		.cause = cause_word(u->heal.trouble.cause),
 		.reason = u->heal.trouble.text,
@@ -146,7 +148,8 @@ static void send_action(struct manager *m, struct unit *u)
 	}
 	a->job = JOB_SENT;
 	if (u->incident)
-		incident_note(u->incident, now, "acted", "RestartUnit sent %llu us after the failure",
+		incident_note(u->incident, now, "acted",
+			"RestartUnit sent %llu us after the failure",
 			(unsigned long long)((now - u->heal.trouble.time_ns) / NSEC_PER_USEC));
 }
 
@@ -199,8 +202,7 @@ static void begin_action(struct manager *m, struct unit *u)
 		u->incident->attempts++;
 		store_put_unit(m->store, u, NULL, NULL);
 		store_put_incident(m->store, u->incident, NULL, NULL);
-		r = store_put_attempt(
-			m->store, u->incident->id, &u->heal.attempt, on_stored, m);
+		r = store_put_attempt(m->store, u->incident->id, &u->heal.attempt, on_stored, m);
 	}
 	if (r >= 0)
 		r = sd_event_add_time_relative(m->event, &e->store_timer, CLOCK_MONOTONIC,
@@ -219,11 +221,11 @@ static void tell_decision(struct manager *m, struct unit *u, const struct decisi
 	if (e->told && e->told_state == h->state && e->told_refusal == h->refusal)
 		return;
 	if (!e->told)
-		manager_tell_unit(m, u, MESSAGE_UNIT_FAILED, LOG_ERR, "%s, %s", h->trouble.text,
-			d->text);
+		manager_tell_unit(
+			m, u, MESSAGE_UNIT_FAILED, LOG_ERR, "%s, %s", h->trouble.text, d->text);
 	else if (h->state == HEAL_STATE_EXHAUSTED)
-		manager_tell_unit(m, u, MESSAGE_EXHAUSTED, LOG_CRIT,
-			"%s; a person is needed", d->text);
+		manager_tell_unit(
+			m, u, MESSAGE_EXHAUSTED, LOG_CRIT, "%s; a person is needed", d->text);
 	else if (held)
 		manager_tell_unit(m, u, MESSAGE_ACTION_HELD, LOG_NOTICE, "%s", d->text);
 	else
@@ -264,15 +266,16 @@ static void conclude(struct manager *m, struct unit *u, const struct decision *d
 		return;
 	}
 	snprintf(resolution, sizeof(resolution), "restarted by %s, %s",
-		a->initiator == INITIATOR_MENDD              ? "mendd"
-			: a->initiator == INITIATOR_SYSTEMD ? "systemd"
-							    : "an operator or a dependency",
-		d->verdict == VERDICT_FIXED ? "verified" : "up but not proved by traffic or a check");
+		a->initiator == INITIATOR_MENDD     ? "mendd"
+		: a->initiator == INITIATOR_SYSTEMD ? "systemd"
+						    : "an operator or a dependency",
+		d->verdict == VERDICT_FIXED ? "verified"
+					    : "up but not proved by traffic or a check");
 	seconds = i ? (double)clock_since_ns(a->up_ns, i->opened_ns) / (double)NSEC_PER_SEC : 0;
 	if (i)
 		delay_histogram_add(&m->world.recovery, seconds);
-	manager_tell_unit(m, u, MESSAGE_VERIFIED, LOG_NOTICE, "%s after %.3f s (%s: %s)", resolution,
-		seconds, verdict_word(d->verdict), d->text);
+	manager_tell_unit(m, u, MESSAGE_VERIFIED, LOG_NOTICE, "%s after %.3f s (%s: %s)",
+		resolution, seconds, verdict_word(d->verdict), d->text);
 	close_incident(m, u, now, resolution);
 	e->told = false;
 	store_incident(m, u);
@@ -305,7 +308,7 @@ static void perform(struct manager *m, struct unit *u, const struct decision *d,
 		if (d->refusal == REFUSAL_STALE)
 			systemd_read(m->systemd, u);
 		else if (u->heal.state == HEAL_STATE_HOLD || u->heal.state == HEAL_STATE_BACKOFF ||
-			u->heal.state == HEAL_STATE_EXHAUSTED) {
+			 u->heal.state == HEAL_STATE_EXHAUSTED) {
 			bool first = !e->told;
 
 			tell_decision(m, u, d);
@@ -443,10 +446,9 @@ static void resume(struct manager *m, struct stored_incident *s)
 	u->incident = TAKE_PTR(s->incident);
 	h = &u->heal;
 	h->attempt = s->attempt;
-	h->trouble = (struct trouble) { .present = true,
-		.cause = i->cause,
-		.time_ns = i->opened_ns,
-		.detected_ns = now };
+	h->trouble = (struct trouble) {
+		.present = true, .cause = i->cause, .time_ns = i->opened_ns, .detected_ns = now
+	};
 	str_copy(h->trouble.text, sizeof(h->trouble.text), i->summary);
 	str_copy(h->trouble.invocation, sizeof(h->trouble.invocation), s->attempt.old_invocation);
 	h->state = HEAL_STATE_GATE;

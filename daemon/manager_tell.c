@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Telling: every record that goes to the sinks is built here, with its evidence as fields. A message begins
- * with the unit and is one sentence that a person understands at 3 a.m.
+ * Telling: every record that goes to the sinks is built here, with its evidence as fields. A
+ * message begins with the unit and is one sentence that a person understands at 3 a.m.
  */
 #include "manager.h"
 #include "base/clock.h"
@@ -34,7 +34,8 @@ _printf_(3, 4) static void add(struct record *r, const char *key, const char *fo
 	n = vsnprintf(r->text + r->used, room, format, ap);
 	va_end(ap);
 	if (n <= 0 || (size_t)n >= room)
-		return; /* an empty field says nothing; one that is cut off would say something wrong */
+		return; /* an empty field says nothing; one that is cut off would say something
+			   wrong */
 	r->fields[r->n++] = (struct mend_field) { .key = key, .value = r->text + r->used };
 	r->used += (size_t)n + 1;
 }
@@ -146,8 +147,8 @@ void manager_tell_helper(struct manager *m, const struct unit *u, const struct d
 	if (!ratelimit_pass(&m->helper_limit, clock_monotonic_ns()))
 		return;
 	death_describe(d, text, sizeof(text));
-	snprintf(message, sizeof(message), "%s: its process %s[%d] was %s; the unit goes on", u->name,
-		d->comm, (int)d->pid, text);
+	snprintf(message, sizeof(message), "%s: its process %s[%d] was %s; the unit goes on",
+		u->name, d->comm, (int)d->pid, text);
 	add_death(&r, d);
 	emit(m, &r, u->name, oom ? MESSAGE_HIDDEN_OOM : MESSAGE_HELPER_DIED, LOG_WARNING, message);
 }

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What people ask for over D-Bus; names, sizes and authorization were checked there (edge/api.h). */
+/* What people ask for over D-Bus; names, sizes and authorization were checked there (edge/api.h).
+ */
 #include "manager.h"
 #include "base/clock.h"
+#include "edge/config_files.h"
 
 /* How many incidents of memory and store a list joins at most. */
 #define LIST_MAX 1000
@@ -30,7 +32,8 @@ static int set_heal(void *userdata, const char *name, enum heal_mode mode, char 
 	return manager_reload(m, ret_error);
 }
 
-static int restart(void *userdata, const char *name, const char *reason, uid_t uid, char **ret_error)
+static int restart(
+	void *userdata, const char *name, const char *reason, uid_t uid, char **ret_error)
 {
 	struct manager *m = userdata;
 	struct unit *u = world_unit(&m->world, name);
@@ -51,8 +54,9 @@ static int restart(void *userdata, const char *name, const char *reason, uid_t u
 			.time_ns = now,
 			.detected_ns = now };
 		str_copy(h->trouble.invocation, sizeof(h->trouble.invocation), u->facts.invocation);
-		snprintf(h->trouble.text, sizeof(h->trouble.text), "restart asked for by uid %u: %s",
-			(unsigned int)uid, *reason ? reason : "no reason given");
+		snprintf(h->trouble.text, sizeof(h->trouble.text),
+			"restart asked for by uid %u: %s", (unsigned int)uid,
+			*reason ? reason : "no reason given");
 		h->state = HEAL_STATE_GATE;
 		h->since_ns = now;
 		manager_open_incident(m, u, now);
@@ -92,7 +96,8 @@ static int pause_healing(
 	p->uid = uid;
 	str_copy(p->reason, sizeof(p->reason), reason);
 	store_put_pause(m->store, p, NULL, NULL);
-	manager_tell_host(m, MESSAGE_PAUSED, LOG_NOTICE, "healing is paused for %llu s by uid %u: %s",
+	manager_tell_host(m, MESSAGE_PAUSED, LOG_NOTICE,
+		"healing is paused for %llu s by uid %u: %s",
 		(unsigned long long)(usec / USEC_PER_SEC), (unsigned int)uid,
 		*reason ? reason : "no reason given");
 	api_manager_changed(m->api);

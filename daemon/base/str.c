@@ -201,6 +201,30 @@ size_t str_utf8_length(const char *p)
 	return n;
 }
 
+bool str_copy_clean(char *dst, size_t size, const char *src)
+{
+	size_t at = 0;
+
+	for (const unsigned char *p = (const unsigned char *)(src ? src : ""); *p && *p != '\n';) {
+		size_t n = str_utf8_length((const char *)p), room = MAX(n, (size_t)1);
+
+		if (at + room >= size) {
+			dst[at] = '\0';
+			return false;
+		}
+		if (n == 0)
+			dst[at] = '?';
+		else if (*p < 0x20 || *p == 0x7f)
+			dst[at] = ' ';
+		else
+			memcpy(dst + at, p, n);
+		at += room;
+		p += room;
+	}
+	dst[at] = '\0';
+	return true;
+}
+
 void strbuf_add_json(struct strbuf *b, const char *s)
 {
 	for (const unsigned char *p = (const unsigned char *)s; *p;) {
