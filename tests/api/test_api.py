@@ -374,6 +374,22 @@ class Changes(Case):
         finally:
             os.unlink(bad)
 
+    def test_log_level(self):
+        log = ["org.mendd1", "/org/freedesktop/LogControl1", "org.freedesktop.LogControl1"]
+        read = ["get-property", *log, "LogLevel"]
+        self.assertEqual(self.ok(self.bus.busctl(*read)), 's "info"\n')
+        self.ok(self.bus.busctl("set-property", *log, "LogLevel", "s", "debug"))
+        self.assertEqual(self.ok(self.bus.busctl(*read)), 's "debug"\n')
+        for error, uid, arguments in (("Access denied", NOBODY, ["LogLevel", "s", "err"]),
+                                      ("one of emerg", 0, ["LogLevel", "s", "loud"]),
+                                      ("is a string", 0, ["LogLevel", "u", "3"]),
+                                      ("not writable", 0, ["LogTarget", "s", "kmsg"]),
+                                      ("nknown", 0, ["LogColour", "s", "red"])):
+            with self.subTest(arguments=arguments):
+                self.fails(self.bus.busctl("set-property", *log, *arguments, uid=uid), 1, error)
+        self.assertEqual(self.ok(self.bus.busctl(*read)), 's "debug"\n')
+        self.ok(self.bus.busctl("set-property", *log, "LogLevel", "s", "info"))
+
     def test_pause_is_shown(self):
         self.ok(self.bus.ctl("pause", "--for=10min", "--reason=release"))
         out = self.bus.ctl("status")[1]
