@@ -122,6 +122,7 @@ enum color {
 
 void term_init(struct ctl *c);
 void pager_open(struct ctl *c);
+bool pager_is_open(void);
 void pager_close(void);
 const char *color_on(const struct ctl *c, enum color color);
 const char *color_off(const struct ctl *c, enum color color);

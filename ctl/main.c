@@ -231,12 +231,12 @@ int main(int argc, char **argv)
 	setlocale(LC_ALL, "");
 	term_init(&c);
 	r = run(&c, argc, argv);
-	sd_bus_flush_close_unref(c.bus);
-	/* A reader that left (head, a closed pager) is no failure; a full disk is. */
-	if (fflush(stdout) != 0 && errno != EPIPE) {
-		complain("Cannot write: %s", strerror(errno));
-		r = EXIT_UNHEALTHY;
+	/* Whoever closes the pager has read enough; a full disk is a failure. */
+	if ((fflush(stdout) != 0 || ferror(stdout)) && !pager_is_open()) {
+		complain("Cannot write all of the output; is the disk full?");
+		r = MAX(r, EXIT_UNHEALTHY);
 	}
+	sd_bus_flush_close_unref(c.bus);
 	pager_close();
 	return r;
 }

@@ -9,6 +9,7 @@ UPDATE_GOLDEN=1 writes the introspection files instead of comparing with them.""
 
 import json
 import os
+import pty
 import select
 import shutil
 import signal
@@ -185,6 +186,21 @@ class Objects(Case):
         with open(file) as f:
             self.assertEqual(f.read(), text)
         return found
+
+    def test_bus_policy_lists_every_method_and_the_page_every_name(self):
+        """The policy names each method, so that a new one is a decision; so does org.mendd1(5)."""
+        rules = ET.parse(os.path.join(SOURCE, "data/org.mendd1.conf")).iter("allow")
+        allowed = {r.get("send_member") for r in rules
+                   if r.get("send_interface") == "org.mendd1.Manager"}
+        with open(os.path.join(SOURCE, "data/man/org.mendd1.5.scd")) as f:
+            page = f.read()
+        for path, name in (("/org/mendd1", "org.mendd1.Manager"),
+                           (self.path("idle.service"), "org.mendd1.Unit")):
+            found = self.interface(path, name)
+            for member in found:
+                self.assertIn(f"*{member.get('name')}*", page)
+            if path == "/org/mendd1":
+                self.assertEqual({m.get("name") for m in found.findall("method")}, allowed)
 
     def test_introspection_is_golden_and_every_property_readable(self):
         for path, name in (("/org/mendd1", "org.mendd1.Manager"),
@@ -583,6 +599,77 @@ class Ctl(Case):
         self.assertIn("degraded  exec: refused", out)
         self.assertIn("degraded  polkit", out)
         self.assertIn("-> ", out)
+
+    def on_terminal(self, *arguments, **environ):
+        """Output of mendctl on a terminal of its own; the pager marks what went through it."""
+        ours, theirs = pty.openpty()
+        environ = {**self.bus.environ, "TERM": "xterm", "SYSTEMD_PAGER": "sed s/^/PAGED:/",
+                   **environ}
+        p = subprocess.Popen([self.bus.mendctl, *arguments], stdin=subprocess.DEVNULL,
+                             stdout=theirs, stderr=theirs, env=environ)
+        os.close(theirs)
+        out = b""
+        try:
+            while select.select([ours], [], [], DEADLINE)[0]:
+                data = os.read(ours, 65536)
+                if not data:
+                    break
+                out += data
+        except OSError:  # EIO: the last writer has gone
+            pass
+        os.close(ours)
+        p.wait(timeout=DEADLINE)
+        return out.decode()
+
+    def test_terminal(self):
+        colored = self.on_terminal("status", NO_COLOR="")
+        self.assertIn("PAGED:UNIT", colored)
+        self.assertIn("\x1b[0;1;31m", colored)
+        self.assertNotIn("Cannot write", self.on_terminal("metrics", SYSTEMD_PAGER="head -n 1"))
+        self.assertNotIn("\x1b", self.on_terminal("status", NO_COLOR="1"))
+        self.assertNotIn("\x1b", self.on_terminal("status", NO_COLOR="", TERM="dumb"))
+        self.assertNotIn("PAGED", self.on_terminal("status", "--no-pager"))
+        self.assertNotIn("PAGED", self.on_terminal("status", "--json=short"))
+        self.assertNotIn("\x1b", self.bus.run(["env", "-u", "NO_COLOR", self.bus.mendctl, "status"])
+                         .stdout.decode())
+
+    def test_a_reader_that_leaves_and_a_full_disk(self):
+        command = f"{self.bus.mendctl} metrics"
+        self.assertEqual(self.bus.run(["sh", "-c", command + " | head -n 1"]).returncode, 0)
+        r = self.bus.run(["sh", "-c", command + " > /dev/full"])
+        self.assertEqual(r.returncode, 1)
+        self.assertIn(b"Cannot write all of the output", r.stderr)
+
+    def complete(self, *words):
+        script = ('. "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _mendctl; '
+                  'printf "%s\\n" "${COMPREPLY[@]}"')
+        r = self.bus.run(["env", "PATH=" + self.bus.directory + ":" + os.environ["PATH"], "bash",
+                          "-c", script, "bash", f"{SOURCE}/data/completions/mendctl", *words])
+        return r.stdout.decode().split()
+
+    def test_completion(self):
+        for words, found in ((["mendctl", "sta"], ["status"]),
+                             (["mendctl", "status", "ng"], ["nginx.service"]),
+                             (["mendctl", "--no-pager", "enable", "shop", "web"],
+                              ["web-app@1.service"]),
+                             (["mendctl", "incident", "eeee"], ["eeeeffff"]),
+                             (["mendctl", "pause", "--rea"], ["--reason="]),
+                             (["mendctl", "status", "--json", "="], ["pretty", "short", "off"]),
+                             (["mendctl", "--json", "=", "sh"], ["short"]),
+                             (["mendctl", "metrics", "--format", "=", "o"], ["openmetrics"]),
+                             (["mendctl", "incident", "--format", "=", "m"], ["markdown"])):
+            with self.subTest(words=words):
+                self.assertEqual(self.complete(*words), found)
+
+    def test_verbs_are_documented_and_completed(self):
+        with open(f"{SOURCE}/data/man/mendctl.1.scd") as f:
+            page = f.read()
+        verbs = [line.split()[0] for line in self.ok(self.bus.ctl("--help"))
+                 .split("Verbs:\n")[1].split("\n\n")[0].splitlines()]
+        completed = self.complete("mendctl", "")
+        for verb in verbs:
+            self.assertIn(f"*{verb}*", page)
+        self.assertEqual(sorted(verbs), sorted(completed))
 
     def test_quiet_says_nothing(self):
         self.assertEqual(self.bus.ctl("-q", "reset", "nginx"), (0, "", ""))
