@@ -9,6 +9,7 @@
 #include <ctype.h>
 #include <getopt.h>
 #include <locale.h>
+#include <signal.h>
 
 enum {
 	ARG_VERSION = 0x100,
@@ -228,6 +229,9 @@ int main(int argc, char **argv)
 	struct ctl c = { .legend = true, .use_pager = true };
 	int r;
 
+	/* Whoever starts it may ignore this; then a reader that leaves would look like a full disk.
+	 */
+	signal(SIGPIPE, SIG_DFL);
 	setlocale(LC_ALL, "");
 	term_init(&c);
 	r = run(&c, argc, argv);

@@ -151,8 +151,8 @@ void request_perform(struct api *a, const struct request *q, uid_t uid, sd_bus_m
 	const struct verbs *v = a->verbs;
 	int r = -EOPNOTSUPP;
 
-	log_notice("uid %u asks: %s %s%s%s", (unsigned int)uid, request_verb(q->kind), q->unit,
-		q->reason[0] ? ", because: " : "", q->reason);
+	log_notice("uid %u asks: %s%s%s%s%s", (unsigned int)uid, request_verb(q->kind),
+		q->unit[0] ? " " : "", q->unit, q->reason[0] ? ", because: " : "", q->reason);
 	switch (q->kind) {
 	case REQUEST_RESTART:
 		r = v->restart(v->manager, q->unit, q->reason, uid, &text);
