@@ -316,6 +316,18 @@ class Large(Case):
         if "asan" not in os.environ.get("MENDD_TEST_BUILD", ""):
             self.assertLess(peak, 400 * 1024)
 
+    def test_a_crowd_shares_a_page(self):
+        """Many at once cost about as much as one."""
+        before = cpu_ticks(self.server.process.pid)
+        request = b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAccept-Encoding: gzip\r\n\r\n"
+        crowd = [self.connect() for _ in range(50)]
+        for c in crowd:
+            c.sendall(request)
+        bodies = {Answer(self.until_closed(c)).body for c in crowd}
+        self.assertLess(len(bodies), 10)
+        self.assertIn(b"mendd_units_watched 2000", gzip.decompress(bodies.pop()))
+        self.assertLess(cpu_ticks(self.server.process.pid) - before, 100)
+
     def test_whole_page(self):
         a = self.curl("/metrics", "-H", "Accept-Encoding: gzip")
         self.assertEqual(gzip.decompress(a.body).count(b"\nmendd_incident_open{"), 2000)
