@@ -194,6 +194,23 @@ class Negotiation(Case):
         a = self.curl("/metrics", "-H", "Accept: text/plain;q=0.2", "-H", "Accept: application/openmetrics-text")
         self.assertEqual(a.type, OPEN)
 
+    def test_openmetrics_is_well_formed(self):
+        try:
+            from prometheus_client.openmetrics import parser
+        except ImportError:
+            self.skipTest("the OpenMetrics parser (package python3-prometheus-client) is missing")
+        body = self.curl("/metrics", "-H", "Accept: application/openmetrics-text").body.decode()
+        families = {f.name: f for f in parser.text_string_to_metric_families(body)}
+        self.assertEqual(families["mendd_build"].type, "info")
+        self.assertEqual(families["mendd_process_exits"].type, "counter")
+        self.assertEqual(families["mendd_detection_delay_seconds"].unit, "seconds")
+        names = {s.name for f in families.values() for s in f.samples}
+        self.assertIn("mendd_process_exits_total", names)
+        # both forms tell the same
+        text = self.curl("/metrics").body.decode()
+        plain = {line.split("{")[0].split(" ")[0] for line in text.splitlines() if line[0] != "#"}
+        self.assertEqual(names, plain)
+
     def test_gzip(self):
         plain = self.curl("/metrics").body
         for encoding, packed in (("gzip", True), ("gzip;q=0", False), ("identity", False), ("*", True),
