@@ -177,9 +177,9 @@ void strbuf_addf(struct strbuf *b, const char *format, ...)
 	va_end(ap);
 }
 
-size_t str_utf8_length(const char *text)
+size_t str_utf8_length(const char *p)
 {
-	const unsigned char *s = (const unsigned char *)text;
+	const unsigned char *s = (const unsigned char *)p;
 	size_t n;
 
 	if (s[0] < 0x80)
@@ -201,6 +201,30 @@ size_t str_utf8_length(const char *text)
 	return n;
 }
 
+bool str_copy_clean(char *dst, size_t size, const char *src)
+{
+	size_t at = 0;
+
+	for (const unsigned char *p = (const unsigned char *)(src ? src : ""); *p && *p != '\n';) {
+		size_t n = str_utf8_length((const char *)p), room = MAX(n, (size_t)1);
+
+		if (at + room >= size) {
+			dst[at] = '\0';
+			return false;
+		}
+		if (n == 0)
+			dst[at] = '?';
+		else if (*p < 0x20 || *p == 0x7f)
+			dst[at] = ' ';
+		else
+			memcpy(dst + at, p, n);
+		at += room;
+		p += room;
+	}
+	dst[at] = '\0';
+	return true;
+}
+
 void strbuf_add_json(struct strbuf *b, const char *s)
 {
 	for (const unsigned char *p = (const unsigned char *)s; *p;) {
@@ -218,15 +242,35 @@ void strbuf_add_json(struct strbuf *b, const char *s)
 	}
 }
 
-void strbuf_add_printable(struct strbuf *b, const char *s)
+static bool is_control(const char *s, size_t length)
+{
+	unsigned char c = (unsigned char)s[0];
+
+	return (length == 1 && (c < 0x20 || c == 0x7f)) ||
+	       (length == 2 && c == 0xc2 && (unsigned char)s[1] < 0xa0);
+}
+
+bool str_is_clean(const char *s)
 {
 	while (*s) {
 		size_t n = str_utf8_length(s);
 
-		if ((unsigned char)*s < 0x20 || *s == 0x7f)
-			strbuf_add(b, "?");
-		else if (n == 0)
-			strbuf_add(b, "\xef\xbf\xbd"); /* U+FFFD */
+		if (n == 0 || is_control(s, n))
+			return false;
+		s += n;
+	}
+	return true;
+}
+
+void strbuf_add_clean(struct strbuf *b, const char *s)
+{
+	while (*s) {
+		size_t n = str_utf8_length(s);
+
+		if (n == 0)
+			strbuf_add(b, "\xef\xbf\xbd");
+		else if (is_control(s, n))
+			strbuf_add(b, " ");
 		else
 			strbuf_add_mem(b, s, n);
 		s += n ? n : 1;

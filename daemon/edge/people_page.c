@@ -29,7 +29,7 @@ static void add_html(struct strbuf *out, const char *text)
 {
 	_cleanup_strbuf_ struct strbuf clean = {};
 
-	strbuf_add_printable(&clean, text);
+	strbuf_add_clean(&clean, text);
 	for (const char *s = strbuf_text(&clean); *s; s++) {
 		switch (*s) {
 		case '&':

@@ -39,8 +39,9 @@ struct property_call {
 struct systemd {
 	sd_bus *bus;         /* borrowed */
 	struct world *world; /* borrowed; only facts and dependencies are written */
-	struct systemd_handlers handlers;
-	sd_bus_slot *slots[8]; /* owned: matches and pending calls of our own */
+	const struct systemd_handlers *handlers; /* borrowed: constant */
+	void *userdata;                          /* of the handlers */
+	sd_bus_slot *slots[8];                   /* owned: matches and pending calls of our own */
 	size_t n_slots;
 	struct hash readings; /* unit name -> struct reading, owned */
 	char **queue;         /* owned names, waiting for their first full reading */
@@ -90,7 +91,7 @@ static void finish_reading(struct reading *r)
 
 	hash_remove_str(&s->readings, r->unit);
 	if (u && r->failed)
-		s->handlers.on_no_facts(s->handlers.userdata, u);
+		s->handlers->on_no_facts(s->userdata, u);
 	else if (u) {
 		struct unit_files files = { .fragment = r->extra.fragment ? r->extra.fragment : "",
 			.drop_ins = r->extra.drop_ins };
@@ -99,7 +100,7 @@ static void finish_reading(struct reading *r)
 		u->facts.read_ns = clock_monotonic_ns();
 		if (r->all)
 			take_dependencies(u, &r->extra);
-		s->handlers.on_facts(s->handlers.userdata, u, r->all ? &files : NULL);
+		s->handlers->on_facts(s->userdata, u, r->all ? &files : NULL);
 	}
 	if (again)
 		start_reading(s, r->unit, again_all);
@@ -291,7 +292,7 @@ static void start_queued(struct systemd *s)
 	}
 	if (s->n_queue == 0 && s->readings.live == 0 && !s->complete) {
 		s->complete = true;
-		s->handlers.on_complete(s->handlers.userdata);
+		s->handlers->on_complete(s->userdata);
 	}
 }
 
@@ -316,7 +317,7 @@ static void meet_unit(struct systemd *s, const char *unit)
 {
 	if (!unit_name_is_service(unit))
 		return;
-	s->handlers.on_unit(s->handlers.userdata, unit);
+	s->handlers->on_unit(s->userdata, unit);
 	if (world_unit(s->world, unit))
 		queue_unit(s, unit);
 }
@@ -388,7 +389,7 @@ static int on_unit_removed(sd_bus_message *m, void *userdata, sd_bus_error *ret_
 	const char *name;
 
 	if (sd_bus_message_read(m, "so", &name, NULL) >= 0 && world_unit(s->world, name))
-		s->handlers.on_unit_gone(s->handlers.userdata, name);
+		s->handlers->on_unit_gone(s->userdata, name);
 	return 0;
 }
 
@@ -403,7 +404,7 @@ static int on_job(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
 	r = removed ? sd_bus_message_read(m, "uoss", &id, NULL, &unit, &result)
 		    : sd_bus_message_read(m, "uos", &id, NULL, &unit);
 	if (r >= 0 && world_unit(s->world, unit))
-		s->handlers.on_job(s->handlers.userdata, unit, id, result);
+		s->handlers->on_job(s->userdata, unit, id, result);
 	return 0;
 }
 
@@ -436,8 +437,8 @@ static int add_match(struct systemd *s, const char *rule, sd_bus_message_handler
 	"type='signal',sender='" SYSTEMD_NAME "',path='" SYSTEMD_PATH "',interface='" SYSTEMD_NAME \
 	".Manager',member='" member "'"
 
-int systemd_new(
-	struct systemd **ret, sd_bus *bus, struct world *w, const struct systemd_handlers *handlers)
+int systemd_new(struct systemd **ret, sd_bus *bus, struct world *w,
+	const struct systemd_handlers *handlers, void *userdata)
 {
 	struct systemd *s = calloc(1, sizeof(*s));
 	int r;
@@ -446,7 +447,8 @@ int systemd_new(
 		return -ENOMEM;
 	s->bus = bus;
 	s->world = w;
-	s->handlers = *handlers;
+	s->handlers = handlers;
+	s->userdata = userdata;
 	r = add_match(s,
 		"type='signal',sender='" SYSTEMD_NAME
 		"',interface='org.freedesktop.DBus.Properties',"

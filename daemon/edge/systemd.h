@@ -23,7 +23,6 @@ struct unit_files {
 };
 
 struct systemd_handlers {
-	void *userdata;
 	/* PID 1 has loaded the service. The manager decides whether it is watched (world_unit_add).
 	 */
 	void (*on_unit)(void *userdata, const char *name);
@@ -43,7 +42,7 @@ struct systemd_handlers {
 /* The bus is borrowed and attached to the loop by the caller. Starts to listen and to list at once.
  */
 int systemd_new(struct systemd **ret, sd_bus *bus, struct world *w,
-	const struct systemd_handlers *handlers);
+	const struct systemd_handlers *handlers, void *userdata);
 struct systemd *systemd_free(struct systemd *s);
 
 /*

@@ -49,7 +49,7 @@ void settings_error(struct settings_errors *errors, const char *file, unsigned i
 	va_start(ap, format);
 	strbuf_addv(&raw, format, ap);
 	va_end(ap);
-	strbuf_add_printable(errors->text, strbuf_text(&raw));
+	strbuf_add_clean(errors->text, strbuf_text(&raw));
 	strbuf_add(errors->text, "\n");
 }
 

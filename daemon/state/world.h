@@ -44,6 +44,7 @@ struct plugin_state {
 	bool active;
 	char error[192]; /* why it was refused or set aside; "" */
 	uint64_t calls, failures;
+	uint64_t slow; /* calls that took longer than 10 ms: the loop stood still meanwhile */
 };
 
 struct pause {
