@@ -204,6 +204,15 @@ static void own_rule(void **state)
 		assert_int_equal(u.heal, HEAL_OBSERVE);
 		assert_string_equal(u.error, said);
 	}
+	/* not to be read at all: said as well, because it may have had a section */
+	assert_int_equal(unlink(place("/a.service.d/1.conf")), 0);
+	assert_int_equal(mkdir(place("/a.service.d/1.conf"), 0755), 0);
+	assert_int_equal(unlink(place("/a.service.d/2.conf")), 0);
+	put("/a.service", "[Service]\n");
+	assert_int_equal(own(&rule, &present, said, sizeof(said)), -EINVAL);
+	assert_true(present);
+	assert_non_null(
+		strstr(rule.values.error, "/a.service.d/1.conf: cannot be read: Is a directory"));
 	assert_int_equal(config_read_own_rule(NULL, NULL, &rule, &present, said, sizeof(said)), 0);
 	assert_int_equal(config_read_own_rule("", NULL, &rule, &present, said, sizeof(said)), 0);
 	assert_false(present);
@@ -235,7 +244,12 @@ static void written_heal(void **state)
 	char text[4096];
 	struct stat st;
 
+	mode_t mask = umask(0077); /* readable for everybody all the same */
+
 	assert_int_equal(config_write_heal(root, "a.service", HEAL_RESTART), 0);
+	umask(mask);
+	assert_int_equal(stat(place("/etc/mendd/mendd.conf.d"), &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0755);
 	assert_int_equal(config_write_heal(root, "b\\x2d*.service", HEAL_OFF), 0);
 	assert_int_equal(stat(place("/etc/mendd/mendd.conf.d/80-mendctl.conf"), &st), 0);
 	assert_int_equal(st.st_mode & 07777, 0644);
