@@ -123,7 +123,11 @@ static void on_unit_death(struct manager *m, struct unit *u, const struct death 
 		(double)clock_since_ns(clock_monotonic_ns(), d.time_ns) / (double)NSEC_PER_SEC);
 	if (is_central(u, &d)) {
 		unit_remember_death(u, &d);
-		systemd_read(m->systemd, u);
+		/* What PID 1 killed, it has a reason for: its Result is needed as well. */
+		if (d.killer != KILLER_SYSTEMD && d.pid == u->facts.exec_main_pid)
+			systemd_read_quick(m->systemd, u);
+		else
+			systemd_read(m->systemd, u);
 	} else if (d.signal)
 		manager_tell_helper(m, u, &d);
 }

@@ -394,7 +394,7 @@ void manager_step(struct manager *m, struct unit *u)
 	enum finding finding;
 	struct trouble t;
 
-	finding = cause_find(u, now, &t);
+	finding = cause_find(u, &t);
 	if (finding == FINDING_TROUBLE && u->settings.heal != HEAL_OFF &&
 		policy_take_trouble(u, &t, now)) {
 		struct unit_edge *e = u->edge;

@@ -28,8 +28,8 @@ bool str_has_suffix(const char *s, const char *suffix);
 /* Copies at most size-1 bytes and always terminates; true when all of src fitted. */
 bool str_copy(char *dst, size_t size, const char *src);
 
-/* Copies the first line of src (NULL: "") for showing: control bytes become spaces, what is not UTF-8
- * becomes '?', and it is cut between characters. True when all of that line fitted. */
+/* Copies the first line of src (NULL: "") for showing: control bytes become spaces, what is not
+ * UTF-8 becomes '?', and it is cut between characters. True when all of that line fitted. */
 bool str_copy_clean(char *dst, size_t size, const char *src);
 
 /* Replaces *p by a copy of s (NULL frees it). 0 or -ENOMEM; on failure *p is untouched. */

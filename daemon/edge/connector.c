@@ -44,6 +44,7 @@ static int on_message(struct nl_msg *message, void *userdata)
 		e->event_data.exit.process_pid != e->event_data.exit.process_tgid)
 		return NL_OK;
 	d.time_ns = e->timestamp_ns;
+	d.seen_ns = clock_monotonic_ns();
 	d.pid = e->event_data.exit.process_tgid;
 	status = (int)e->event_data.exit.exit_code;
 	if (WIFSIGNALED(status)) {

@@ -70,6 +70,7 @@ static void on_death(struct kernel *k, const struct wire_death *w)
 	struct death d = {
 		.source = DEATH_FROM_KERNEL,
 		.time_ns = w->header.time_ns,
+		.seen_ns = clock_monotonic_ns(),
 		.pid = w->pid,
 		.parent_pid = w->parent_pid,
 		.start_ns = w->start_boot_ns,

@@ -52,6 +52,13 @@ struct systemd *systemd_free(struct systemd *s);
  */
 int systemd_read(struct systemd *s, struct unit *u);
 
+/*
+ * The same for a unit whose main process the kernel has just seen die: only what may forbid a
+ * restart (state, job, invocation), in two calls instead of eight. The rest follows when PID 1
+ * announces the change.
+ */
+int systemd_read_quick(struct systemd *s, struct unit *u);
+
 /* Reads everything of the unit, also its files' paths and its policy. */
 int systemd_read_all(struct systemd *s, struct unit *u);
 

@@ -108,7 +108,7 @@ static struct decision decide_gate(const struct unit *u, const struct world *w, 
 	if (unit_is_up(u) && !str_eq(u->facts.invocation, h->trouble.invocation))
 		return adopt(u);
 	if (!h->restart_asked && u->facts.read_ns >= h->trouble.detected_ns &&
-		cause_find(u, now_ns, &found) == FINDING_EXPLAINED)
+		cause_find(u, &found) == FINDING_EXPLAINED)
 		return say(make(VERB_CLOSE, HEAL_STATE_IDLE, TIME_INFINITY),
 			"it is down because %s", refusal_text(REFUSAL_STOPPED_BY_ADMIN));
 	refusal = interlock_ask(u, w, now_ns, &wake);
@@ -136,8 +136,8 @@ static struct decision conclude(enum verdict verdict, enum heal_state next)
 }
 
 /*
- * The daemon was restarted between deciding and hearing of the result. A new invocation means that the
- * restart was sent; the old one without a job means that it was not.
+ * The daemon was restarted between deciding and hearing of the result. A new invocation means that
+ * the restart was sent; the old one without a job means that it was not.
  */
 static struct decision decide_resumed(const struct unit *u)
 {
@@ -151,7 +151,7 @@ static struct decision decide_resumed(const struct unit *u)
 	if (!str_eq(f->invocation, h->attempt.old_invocation) && unit_is_up(u))
 		return say(make(VERB_WAIT, HEAL_STATE_VERIFY, 0), "restarted; verifying");
 	return say(conclude(str_eq(f->invocation, h->attempt.old_invocation) ? VERDICT_INCONCLUSIVE
-								      : VERDICT_NOT_FIXED,
+									     : VERDICT_NOT_FIXED,
 			   HEAL_STATE_GATE),
 		"mendd was restarted before the restart was done");
 }
@@ -207,7 +207,7 @@ static struct decision decide_verify(const struct unit *u, uint64_t now_ns)
 	if (attempt_is_refuted(u))
 		return say(conclude(VERDICT_NOT_FIXED, HEAL_STATE_GATE), "it went bad again: %s",
 			h->trouble.text);
-	finding = cause_find(u, now_ns, &found);
+	finding = cause_find(u, &found);
 	if (finding == FINDING_EXPLAINED && u->facts.read_ns > a->done_ns)
 		return say(conclude(VERDICT_INCONCLUSIVE, HEAL_STATE_GATE),
 			"stopped by its administrator while it was being verified");
