@@ -151,6 +151,44 @@ static void too_large(void **state)
 	load(&s, -EINVAL, "/etc/mendd/mendd.conf:1: the file is larger than 1 MiB; split it\n");
 }
 
+/* The file that is installed: as it is, and with its comments taken for settings, nothing changes.
+ */
+static void installed_file(void **state)
+{
+	const char *source = getenv("MENDD_SOURCE");
+	_cleanup_(host_settings_done) struct host_settings s = {};
+	_cleanup_strbuf_ struct strbuf plain = {}, shown = {};
+	struct unit_settings defaults, got;
+	char path[4096], line[1024];
+	FILE *f;
+
+	assert_non_null(source);
+	snprintf(path, sizeof(path), "%s/data/mendd.conf", source);
+	f = fopen(path, "re");
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f)) {
+		bool is_setting = line[0] == '#' && line[1] != ' ' && line[1] != '\n';
+
+		strbuf_add(&plain, line);
+		strbuf_add(&shown, line + is_setting);
+	}
+	fclose(f);
+	put("/etc/mendd/mendd.conf", plain.data);
+	load(&s, 0, "");
+	assert_int_equal(s.n_rules, 0);
+	host_settings_done(&s);
+	put("/etc/mendd/mendd.conf", shown.data);
+	load(&s, 0, "");
+	assert_int_equal(s.n_rules, 1);
+	assert_int_equal(s.rules[0].set, (1 << 10) - 1); /* every key is shown */
+	assert_int_equal(s.units_max, UNITS_MAX);
+	assert_int_equal(s.n_excludes, 0);
+	assert_int_equal(s.n_plugin_settings, 1);
+	unit_settings_init(&defaults);
+	unit_settings_merge(&got, &s, NULL, "a.service");
+	assert_memory_equal(&got, &defaults, sizeof(got));
+}
+
 static int own(struct unit_rule *rule, bool *present, char *said, size_t size)
 {
 	char fragment[4096], first[4096], second[4096];
@@ -331,6 +369,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(drop_ins, empty_root, empty_root),
 		cmocka_unit_test_setup_teardown(mistakes, empty_root, empty_root),
 		cmocka_unit_test_setup_teardown(too_large, empty_root, empty_root),
+		cmocka_unit_test_setup_teardown(installed_file, empty_root, empty_root),
 		cmocka_unit_test_setup_teardown(own_rule, empty_root, empty_root),
 		cmocka_unit_test_setup_teardown(written_heal, empty_root, empty_root),
 		cmocka_unit_test_setup_teardown(written_beside_own_text, empty_root, empty_root),
