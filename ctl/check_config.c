@@ -82,7 +82,9 @@ int verb_check_config(struct ctl *c, int argc, char **argv)
 		if (r == EXIT_NO_DAEMON)
 			break; /* the next file would only say so again */
 	}
-	if (all && worst != EXIT_NO_DAEMON)
+	if (worst == EXIT_NO_DAEMON)
+		complain("Without it, 'mendd --check-config' looks at the installed files.");
+	else if (all)
 		print_json(c, all);
 	json_decref(all);
 	return worst;

@@ -122,6 +122,7 @@ enum color {
 
 void term_init(struct ctl *c);
 void pager_open(struct ctl *c);
+bool pager_is_open(void);
 void pager_close(void);
 const char *color_on(const struct ctl *c, enum color color);
 const char *color_off(const struct ctl *c, enum color color);
@@ -142,8 +143,6 @@ const char *format_time_exact(uint64_t usec, char buf[TIME_SIZE]);
 const char *format_span(uint64_t usec, char buf[TIME_SIZE]);
 /* "3min 20s ago", "in 4s"; "-" for 0. */
 const char *format_relative(uint64_t usec, char buf[TIME_SIZE]);
-/* "5min", "1h 30min", "500ms", "90" (seconds). 0, or -EINVAL, -ERANGE. */
-int parse_span(const char *s, uint64_t *ret);
 const char *format_bytes(uint64_t bytes, char buf[TIME_SIZE]);
 
 /* table.c */

@@ -4,10 +4,12 @@
  * or behind the verb, as people type them.
  */
 #include "ctl.h"
+#include "../daemon/base/parse.h"
 
 #include <ctype.h>
 #include <getopt.h>
 #include <locale.h>
+#include <signal.h>
 
 enum {
 	ARG_VERSION = 0x100,
@@ -97,21 +99,18 @@ static int take_json(struct ctl *c, const char *s)
 
 static int take_lines(struct ctl *c, const char *s)
 {
-	unsigned long v;
-	char *end;
-
-	errno = 0;
-	v = strtoul(s, &end, 10);
-	if (errno || *end || *s < '0' || *s > '9' || v == 0 || v > UINT32_MAX)
+	if (parse_u32(s, &c->lines) < 0 || c->lines == 0)
 		return usage("--lines= is a number from 1 on.");
-	c->lines = (uint32_t)v;
 	return 0;
 }
 
 static int take_for(struct ctl *c, const char *s)
 {
-	if (parse_span(s, &c->for_usec) < 0 || c->for_usec == 0)
+	uint64_t ns;
+
+	if (parse_timespan(s, &ns) < 0 || ns < NSEC_PER_USEC || ns == TIME_INFINITY)
 		return usage("--for= is a time span such as 5min or \"1h 30min\".");
+	c->for_usec = ns / NSEC_PER_USEC;
 	return 0;
 }
 
@@ -230,15 +229,18 @@ int main(int argc, char **argv)
 	struct ctl c = { .legend = true, .use_pager = true };
 	int r;
 
+	/* Whoever starts it may ignore this; then a reader that leaves would look like a full disk.
+	 */
+	signal(SIGPIPE, SIG_DFL);
 	setlocale(LC_ALL, "");
 	term_init(&c);
 	r = run(&c, argc, argv);
-	sd_bus_flush_close_unref(c.bus);
-	/* A reader that left (head, a closed pager) is no failure; a full disk is. */
-	if (fflush(stdout) != 0 && errno != EPIPE) {
-		complain("Cannot write: %s", strerror(errno));
-		r = EXIT_UNHEALTHY;
+	/* Whoever closes the pager has read enough; a full disk is a failure. */
+	if ((fflush(stdout) != 0 || ferror(stdout)) && !pager_is_open()) {
+		complain("Cannot write all of the output; is the disk full?");
+		r = MAX(r, EXIT_UNHEALTHY);
 	}
+	sd_bus_flush_close_unref(c.bus);
 	pager_close();
 	return r;
 }

@@ -20,7 +20,7 @@ static void print_healing(const struct ctl *c, const json_t *m, size_t enabled)
 	label("Healing");
 	if (get_bool(m, "KillSwitch")) {
 		put_colored(c, COLOR_WARN, "off");
-		puts(": the kill-switch file exists; nothing is restarted until it is removed");
+		puts(": /etc/mendd/healing-off exists; nothing is restarted until it is removed");
 	} else if (until > 0) {
 		put_colored(c, COLOR_WARN, "paused");
 		printf(" until %s (%s); nothing is restarted%s", format_time(until, at),

@@ -61,6 +61,11 @@ void pager_open(struct ctl *c)
 	signal(SIGPIPE, SIG_IGN);
 }
 
+bool pager_is_open(void)
+{
+	return pager_pid > 0;
+}
+
 void pager_close(void)
 {
 	if (pager_pid <= 0)

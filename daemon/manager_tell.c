@@ -170,7 +170,8 @@ char *manager_evidence(const struct unit *u)
 	strbuf_add(&b, "{");
 	evidence_string(&b, "active_state", active_state_word(f->active));
 	evidence_string(&b, "sub_state", f->sub_state);
-	evidence_string(&b, "result", f->result);
+	if (*f->result)
+		evidence_string(&b, "result", f->result);
 	evidence_string(&b, "invocation", f->invocation);
 	evidence_string(&b, "restart_policy", f->restart);
 	strbuf_addf(&b, ",\"exec_main_pid\":%d,\"exec_main_code\":%d,\"exec_main_status\":%d",

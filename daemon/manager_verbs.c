@@ -180,6 +180,37 @@ static int list_incidents(void *userdata, const char *unit, uint32_t limit, stru
 	return ret->error;
 }
 
+/* A text with a section [X-Mendd] is a unit file or a drop-in of one, and not a mendd.conf. */
+static int verify_text(const char *name, const char *text, struct strbuf *ret)
+{
+	struct settings_errors errors = { .text = ret };
+	struct host_settings settings;
+	struct unit_rule rule = {};
+	bool present;
+	int r;
+
+	if (str_after_prefix(text, "[X-Mendd]") || strstr(text, "\n[X-Mendd]"))
+		return unit_rule_parse(&rule, &present, name, text, strlen(text), &errors);
+	host_settings_init(&settings);
+	r = host_settings_parse(&settings, name, text, strlen(text), &errors);
+	host_settings_done(&settings);
+	return r;
+}
+
+static int verify_config(void *userdata, const char *name, const char *text, struct strbuf *ret)
+{
+	struct host_settings settings;
+	int r;
+
+	if (name)
+		return verify_text(name, text, ret);
+	r = config_load(NULL, &settings, ret);
+	if (r >= 0)
+		host_settings_done(&settings);
+	/* Mistakes are the answer, not an error. */
+	return r == -EINVAL ? 0 : r;
+}
+
 void manager_fill_verbs(struct manager *m, struct verbs *ret)
 {
 	*ret = (struct verbs) {
@@ -192,5 +223,6 @@ void manager_fill_verbs(struct manager *m, struct verbs *ret)
 		.reload = reload,
 		.stored_incident = stored_incident,
 		.list_incidents = list_incidents,
+		.verify_config = verify_config,
 	};
 }

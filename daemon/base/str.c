@@ -270,7 +270,7 @@ void strbuf_add_clean(struct strbuf *b, const char *s)
 		if (n == 0)
 			strbuf_add(b, "\xef\xbf\xbd");
 		else if (is_control(s, n))
-			strbuf_add(b, " ");
+			strbuf_add(b, "?");
 		else
 			strbuf_add_mem(b, s, n);
 		s += n ? n : 1;

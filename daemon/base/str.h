@@ -70,7 +70,7 @@ void strbuf_add_json(struct strbuf *b, const char *s);
 /* The text, "" where empty; borrowed until the next append. */
 const char *strbuf_text(const struct strbuf *b);
 /* Appends s for the eyes of people and for the bus: bytes that are not UTF-8 become U+FFFD, control
- * characters (also the C1 set, which terminals obey as well) become spaces. For whatever strangers
+ * characters (also the C1 set, which terminals obey as well) become '?'. For whatever strangers
  * may have written: a comm, a cgroup's name, a check's output. */
 void strbuf_add_clean(struct strbuf *b, const char *s);
 /* Hands the text over; NULL and b->error on failure. */

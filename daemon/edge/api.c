@@ -171,6 +171,11 @@ int api_new(struct api **ret, sd_bus *bus, struct world *w, const struct verbs *
 			bus, &a->enumerator_slot, API_UNIT_PATH, list_unit_objects, a);
 	if (r >= 0)
 		r = sd_bus_add_object_manager(bus, &a->object_manager_slot, API_PATH);
+	if (r >= 0)
+		r = sd_bus_add_object_vtable(bus, &a->log_slot, API_LOG_PATH, API_LOG_INTERFACE,
+			api_log_control_vtable, a);
+	if (r >= 0)
+		r = sd_bus_add_object(bus, &a->log_set_slot, API_LOG_PATH, api_on_log_control, a);
 	while (r >= 0 && (u = hash_next(&w->units, &cursor)))
 		if (!announced_get(a, u, &fresh))
 			r = -ENOMEM;
@@ -195,6 +200,8 @@ struct api *api_free(struct api *a)
 		return NULL;
 	auth_drop_all(a);
 	sd_bus_slot_unref(a->name_slot);
+	sd_bus_slot_unref(a->log_set_slot);
+	sd_bus_slot_unref(a->log_slot);
 	sd_bus_slot_unref(a->object_manager_slot);
 	sd_bus_slot_unref(a->enumerator_slot);
 	sd_bus_slot_unref(a->unit_slot);
@@ -218,6 +225,8 @@ void api_unit_added(struct api *a, const struct unit *u)
 	struct announced *n;
 	bool fresh;
 
+	if (!a)
+		return;
 	n = announced_get(a, u, &fresh);
 	if (!n) {
 		complain(a, -ENOMEM, "a new unit");
@@ -234,7 +243,7 @@ void api_unit_added(struct api *a, const struct unit *u)
 
 void api_unit_removed(struct api *a, const struct unit *u)
 {
-	struct announced *n = hash_remove_str(&a->announced, u->name);
+	struct announced *n = a ? hash_remove_str(&a->announced, u->name) : NULL;
 
 	if (!n)
 		return;
@@ -276,6 +285,8 @@ void api_unit_changed(struct api *a, const struct unit *u)
 	size_t n = 0;
 	bool fresh;
 
+	if (!a)
+		return;
 	old = announced_get(a, u, &fresh);
 	if (!old) {
 		complain(a, -ENOMEM, "a change of a unit");
@@ -305,6 +316,8 @@ void api_unit_changed(struct api *a, const struct unit *u)
 
 void api_incident_opened(struct api *a, const struct incident *i)
 {
+	if (!a)
+		return;
 	complain(a,
 		sd_bus_emit_signal(a->bus, API_PATH, API_MANAGER_INTERFACE, "IncidentOpened", "sss",
 			i->id, i->unit, cause_word(i->cause)),
@@ -313,6 +326,8 @@ void api_incident_opened(struct api *a, const struct incident *i)
 
 void api_incident_closed(struct api *a, const struct incident *i)
 {
+	if (!a)
+		return;
 	complain(a,
 		sd_bus_emit_signal(a->bus, API_PATH, API_MANAGER_INTERFACE, "IncidentClosed", "sss",
 			i->id, i->unit, verdict_word(i->verdict)),
@@ -322,6 +337,8 @@ void api_incident_closed(struct api *a, const struct incident *i)
 void api_alert_changed(
 	struct api *a, const struct unit *u, const char *rule, enum alert_state state)
 {
+	if (!a)
+		return;
 	complain(a,
 		sd_bus_emit_signal(a->bus, API_PATH, API_MANAGER_INTERFACE, "AlertChanged", "sss",
 			u->name, rule, alert_state_word(state)),
@@ -330,10 +347,13 @@ void api_alert_changed(
 
 void api_manager_changed(struct api *a)
 {
-	const struct world *w = a->world;
+	const struct world *w;
 	char *names[16] = {};
 	size_t n = 0;
 
+	if (!a)
+		return;
+	w = a->world;
 	note_if(!str_eq(a->told.state, api_state_word(w)), names, &n, "State");
 	note_if(a->told.healing != world_healing_enabled(w), names, &n, "HealingEnabled");
 	note_if(a->told.kill_switch != w->pause.kill_switch, names, &n, "KillSwitch");

@@ -7,9 +7,11 @@
  *
  *     /org/mendd1                 org.mendd1.Manager, ObjectManager
  *     /org/mendd1/unit/<escaped>  org.mendd1.Unit
+ *     /org/freedesktop/LogControl1  org.freedesktop.LogControl1, for systemctl service-log-level
  *
  * The manager tells what happened through the notifications below; they never fail for the caller:
- * what the bus does not take is logged with a rate limit and lost.
+ * what the bus does not take is logged with a rate limit and lost. An api of NULL, of a daemon that
+ * has no bus (yet), hears of nothing.
  */
 #pragma once
 
@@ -20,6 +22,8 @@
 #define API_NAME "org.mendd1"
 #define API_PATH "/org/mendd1"
 #define API_UNIT_PATH "/org/mendd1/unit"
+#define API_LOG_PATH "/org/freedesktop/LogControl1"
+#define API_LOG_INTERFACE "org.freedesktop.LogControl1"
 #define API_MANAGER_INTERFACE "org.mendd1.Manager"
 #define API_UNIT_INTERFACE "org.mendd1.Unit"
 

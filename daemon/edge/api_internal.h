@@ -41,6 +41,7 @@ enum request_kind {
 	REQUEST_RESET,
 	REQUEST_SET_HEALING,
 	REQUEST_RELOAD,
+	REQUEST_LOG_LEVEL, /* a property of LogControl1 and not a method */
 	REQUEST_COUNT,
 };
 
@@ -51,6 +52,7 @@ struct request {
 	char reason[API_TEXT_MAX + 1];
 	uint64_t usec;
 	enum heal_mode mode;
+	int log_level;
 };
 
 struct authorization; /* api_auth.c */
@@ -63,6 +65,7 @@ struct api {
 	void *dump_userdata;             /* borrowed */
 
 	sd_bus_slot *manager_slot, *unit_slot, *enumerator_slot, *object_manager_slot; /* owned */
+	sd_bus_slot *log_slot, *log_set_slot;                                          /* owned */
 	sd_bus_slot *name_slot; /* owned; the pending request of the name */
 
 	struct hash announced; /* unit name -> struct announced, owned */
@@ -83,6 +86,11 @@ struct api {
 
 extern const sd_bus_vtable api_manager_vtable[];
 extern const sd_bus_vtable api_unit_vtable[];
+
+extern const sd_bus_vtable api_log_control_vtable[];
+
+/* api_log_control.c: sees the calls to that object before sd-bus does. */
+int api_on_log_control(sd_bus_message *m, void *userdata, sd_bus_error *ret_error);
 
 /* api_manager.c: the State property. */
 const char *api_state_word(const struct world *w);

@@ -198,14 +198,18 @@ static int on_list_units(sd_bus_message *m, void *userdata, sd_bus_error *ret_er
 	return r < 0 ? r : sd_bus_message_send(reply);
 }
 
-/* JSON escapes control characters and bad UTF-8 itself; this catches what the store handed over. */
-static int reply_json(sd_bus_message *m, const struct strbuf *b)
+/* Line breaks and tabs between tokens are fine in JSON, but not in a line of text; whatever else a
+ * store or a plugin handed over is made printable. */
+static int reply_json(sd_bus_message *m, struct strbuf *b)
 {
 	_cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
 	int r;
 
 	if (b->error)
 		return b->error;
+	for (size_t i = 0; i < b->len; i++)
+		if ((unsigned char)b->data[i] < 0x20)
+			b->data[i] = ' ';
 	r = sd_bus_message_new_method_return(m, &reply);
 	if (r < 0)
 		return r;

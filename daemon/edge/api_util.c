@@ -5,6 +5,9 @@
  */
 #include "api_internal.h"
 
+/* Times are for people, who read milliseconds; slewing by NTP moves less than that for minutes. */
+#define DISTANCE_SLACK_USEC 1000
+
 int append_text(sd_bus_message *m, const char *s)
 {
 	_cleanup_strbuf_ struct strbuf b = {};
@@ -77,12 +80,17 @@ int set_error(sd_bus_error *ret_error, int error, const char *text)
 
 uint64_t wall_usec(uint64_t monotonic_ns)
 {
-	int64_t away_ns;
+	/* The distance of the two clocks, kept as long as it is about right: read anew each time,
+	   the same event would have a slightly different time in every answer. */
+	static int64_t kept_usec;
+	int64_t distance_usec;
 
 	if (monotonic_ns == 0 || monotonic_ns == TIME_INFINITY)
 		return monotonic_ns;
-	away_ns = (int64_t)(monotonic_ns - clock_monotonic_ns()); /* negative: in the past */
-	return clock_realtime_usec() + (uint64_t)(away_ns / (int64_t)NSEC_PER_USEC);
+	distance_usec = (int64_t)(clock_realtime_usec() - clock_monotonic_ns() / NSEC_PER_USEC);
+	if (llabs(distance_usec - kept_usec) > DISTANCE_SLACK_USEC)
+		kept_usec = distance_usec;
+	return monotonic_ns / NSEC_PER_USEC + (uint64_t)kept_usec;
 }
 
 const struct death *unit_last_exit(const struct unit *u)

@@ -30,6 +30,7 @@ static const struct method {
 	[REQUEST_RESET] = { "ResetUnit", "reset", TAKES_UNIT | TAKES_FLAGS },
 	[REQUEST_SET_HEALING] = { "SetHealing", "set-healing", TAKES_UNIT | TAKES_MODE },
 	[REQUEST_RELOAD] = { "Reload", "reload", 0 },
+	[REQUEST_LOG_LEVEL] = { NULL, "log-level", 0 },
 };
 
 const char *request_verb(enum request_kind kind)
@@ -150,8 +151,8 @@ void request_perform(struct api *a, const struct request *q, uid_t uid, sd_bus_m
 	const struct verbs *v = a->verbs;
 	int r = -EOPNOTSUPP;
 
-	log_notice("uid %u asks: %s %s%s%s", (unsigned int)uid, request_verb(q->kind), q->unit,
-		q->reason[0] ? ", because: " : "", q->reason);
+	log_notice("uid %u asks: %s%s%s%s%s", (unsigned int)uid, request_verb(q->kind),
+		q->unit[0] ? " " : "", q->unit, q->reason[0] ? ", because: " : "", q->reason);
 	switch (q->kind) {
 	case REQUEST_RESTART:
 		r = v->restart(v->manager, q->unit, q->reason, uid, &text);
@@ -173,6 +174,10 @@ void request_perform(struct api *a, const struct request *q, uid_t uid, sd_bus_m
 		/* Of a reload, "invalid" speaks of the files and not of the call. */
 		if (r == -EINVAL)
 			r = -EBADMSG;
+		break;
+	case REQUEST_LOG_LEVEL:
+		log_set_level(q->log_level);
+		r = 0;
 		break;
 	case REQUEST_COUNT:
 		break;

@@ -22,7 +22,8 @@
 #define READS_AT_ONCE 8
 
 enum depth {
-	DEPTH_QUICK,    /* state, job, invocation */
+	DEPTH_DIRECT,   /* state, job, invocation, over PID 1's own socket */
+	DEPTH_QUICK,    /* the same over the bus: behind all signals that PID 1 has sent before */
 	DEPTH_CHANGING, /* all that changes at run time */
 	DEPTH_ALL,      /* also files, policy, limits */
 };
@@ -93,15 +94,23 @@ static void take_dependencies(struct unit *u, struct facts_extra *e)
 }
 
 /*
- * A quick reading decides only one thing: PID 1 still takes the unit for running, in the same
+ * Whether a shallow reading settles what it was made for, or which deeper one has to follow. The
+ * direct one settles only one thing: PID 1 still takes the unit for running, in the same
  * invocation, and nobody has asked for anything. Then no stop can explain the death, and a job that
- * is queued later replaces ours. In all other cases signals may be on their way that explain it:
- * they come before the answers to a reading over the bus.
+ * is queued later replaces ours. In all other cases signals that explain it may be on their way: an
+ * answer over the bus comes behind them.
  */
-static bool is_conclusive(const struct reading *r, const struct unit *u)
+static enum depth depth_needed(const struct reading *r, const struct unit *u)
 {
-	return !r->failed && r->facts.active == ACTIVE_ACTIVE && r->facts.job == 0 &&
-	       str_eq(r->facts.invocation, u->facts.invocation);
+	bool same = !r->failed && str_eq(r->facts.invocation, u->facts.invocation);
+
+	if (r->depth == DEPTH_DIRECT)
+		return same && r->facts.active == ACTIVE_ACTIVE && r->facts.job == 0 ? DEPTH_DIRECT
+										     : DEPTH_QUICK;
+	/* Of another invocation, what was not asked for is out of date. */
+	if (r->depth == DEPTH_QUICK && !same)
+		return DEPTH_CHANGING;
+	return r->depth;
 }
 
 static void finish_reading(struct reading *r)
@@ -112,8 +121,8 @@ static void finish_reading(struct reading *r)
 	bool again = r->again && u;
 
 	hash_remove_str(&s->readings, r->unit);
-	if (u && r->depth == DEPTH_QUICK && !is_conclusive(r, u)) {
-		start_reading(s, r->unit, DEPTH_CHANGING);
+	if (u && depth_needed(r, u) != r->depth) {
+		start_reading(s, r->unit, MAX(depth_needed(r, u), again ? again_depth : 0));
 		reading_free(r);
 		return;
 	}
@@ -123,6 +132,9 @@ static void finish_reading(struct reading *r)
 		struct unit_files files = { .fragment = r->extra.fragment ? r->extra.fragment : "",
 			.drop_ins = r->extra.drop_ins };
 
+		/* Not asked for, and most likely different now. */
+		if (r->depth < DEPTH_CHANGING && r->facts.active != u->facts.active)
+			r->facts.result[0] = '\0';
 		u->facts = r->facts;
 		u->facts.read_ns = clock_monotonic_ns();
 		if (r->depth == DEPTH_ALL)
@@ -196,7 +208,8 @@ static void connect_directly(struct systemd *s)
 
 static sd_bus *bus_of(const struct reading *r)
 {
-	return r->depth == DEPTH_QUICK && r->systemd->direct ? r->systemd->direct : r->systemd->bus;
+	return r->depth == DEPTH_DIRECT && r->systemd->direct ? r->systemd->direct
+							      : r->systemd->bus;
 }
 
 /* Sends m and counts its answer; name as in struct property_call. Takes m. */
@@ -323,7 +336,7 @@ int systemd_read(struct systemd *s, struct unit *u)
 int systemd_read_quick(struct systemd *s, struct unit *u)
 {
 	connect_directly(s);
-	return start_reading(s, u->name, DEPTH_QUICK);
+	return start_reading(s, u->name, s->direct ? DEPTH_DIRECT : DEPTH_QUICK);
 }
 
 int systemd_read_all(struct systemd *s, struct unit *u)

@@ -6,13 +6,13 @@
  */
 #include "settings.h"
 #include "heal.h"
+#include "../base/log.h"
 #include "../base/parse.h"
 #include "../base/str.h"
 #include "../base/unitfile.h"
 
 #include <ctype.h>
 #include <stdarg.h>
-#include <syslog.h>
 
 /* A count as large as the log of restarts could not be seen in it. */
 #define BUDGET_COUNT_MAX ((uint32_t)RESTART_LOG_MAX - 1)
@@ -172,20 +172,15 @@ static void set_check_failures(struct reader *r, const char *value, unsigned int
 
 static void set_log_level(struct reader *r, const char *value, unsigned int line)
 {
-	static const char *const words[] = { [LOG_EMERG] = "emerg",
-		[LOG_ALERT] = "alert",
-		[LOG_CRIT] = "crit",
-		[LOG_ERR] = "err",
-		[LOG_WARNING] = "warning",
-		[LOG_NOTICE] = "notice",
-		[LOG_INFO] = "info",
-		[LOG_DEBUG] = "debug" };
+	const char *words[LOG_DEBUG + 1];
 
-	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+	for (int i = 0; i <= LOG_DEBUG; i++) {
+		words[i] = log_level_word(i);
 		if (str_eq(words[i], value) || (value[0] == (char)('0' + i) && !value[1])) {
-			r->host->log_level = (int)i;
+			r->host->log_level = i;
 			return;
 		}
+	}
 	unknown_word(r, line, "LogLevel", value, words, ARRAY_SIZE(words));
 }
 

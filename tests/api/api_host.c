@@ -112,7 +112,8 @@ static int stored_incident(void *manager, const char *id, struct strbuf *ret)
 {
 	if (strncmp(STORED_INCIDENT, id, strlen(id)) != 0)
 		return -ENOENT;
-	strbuf_add(ret, "{\"id\":\"" STORED_INCIDENT "\",\"unit\":\"gone.service\"}");
+	/* Pretty-printed, as a store may keep it. */
+	strbuf_add(ret, "{\n\t\"id\":\"" STORED_INCIDENT "\",\"unit\":\"gone.service\"}");
 	return 0;
 }
 
@@ -172,6 +173,7 @@ static void kill_unit(struct unit *u, uint64_t now)
 	unit_remember_death(u, &d);
 	u->facts.exec_main_pid = d.pid;
 	u->facts.active = ACTIVE_FAILED;
+	u->facts.read_ns = now;
 	str_copy(u->facts.sub_state, sizeof(u->facts.sub_state), "failed");
 	u->health = HEALTH_UNHEALTHY;
 	u->heal.state = HEAL_STATE_HOLD;

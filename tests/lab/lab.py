@@ -62,6 +62,18 @@ def cgroup_mounts():
     return found
 
 
+def kill_cgroups(paths):
+    """Everything in the lab's cgroups: its PID 1 does not always die with systemd-nspawn."""
+    for path in paths:
+        for root, _, _ in os.walk(path):
+            try:
+                with open(os.path.join(root, "cgroup.procs"), encoding="ascii") as f:
+                    for pid in f.read().split():
+                        os.kill(int(pid), signal.SIGKILL)
+            except OSError:
+                pass
+
+
 def remove_cgroups(paths):
     for path in paths:
         for root, _, _ in os.walk(path, topdown=False):
@@ -85,6 +97,7 @@ def janitor(paths, directory):
         os.read(read_end, 1)  # end of file: the owner is gone
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline and any(os.path.isdir(p) for p in paths):
+            kill_cgroups(paths)
             remove_cgroups(paths)
             time.sleep(0.02)
         shutil.rmtree(directory, ignore_errors=True)
