@@ -230,7 +230,7 @@ static void messages(void **state)
 			"f:2: the section line does not end with ']'; close it\n" },
 		/* what strangers wrote moves no cursor and is well-formed */
 		{ "[Unit a]\nHeal=\x1b[2J\xff\n",
-			"f:2: Heal= [2J\xef\xbf\xbd is unknown; it is one of off, observe, restart\n" },
+			"f:2: Heal=?[2J\xef\xbf\xbd is unknown; it is one of off, observe, restart\n" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
