@@ -395,8 +395,7 @@ int db_write(struct db *db, const struct entry_list *list, struct entry **ret_ba
 	rc = sqlite3_exec(db->sqlite, "BEGIN IMMEDIATE", NULL, NULL, NULL);
 	if (rc != SQLITE_OK)
 		return complain(db, rc, "write", text, size);
-	STAILQ_FOREACH(e, list, link)
-	{
+	STAILQ_FOREACH (e, list, link) {
 		rc = write_entry(db, e);
 		if (rc != SQLITE_OK) {
 			*ret_bad = e;
