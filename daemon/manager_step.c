@@ -431,7 +431,6 @@ static void resume(struct manager *m, struct stored_incident *s)
 	struct incident *i = s->incident;
 	struct unit *u = world_unit_add(&m->world, i->unit);
 	uint64_t now = clock_monotonic_ns();
-	struct heal *h;
 
 	if (!s->this_boot || !u || u->incident) {
 		i->open = false;
@@ -444,20 +443,7 @@ static void resume(struct manager *m, struct stored_incident *s)
 	if (!u->edge)
 		manager_watch(m, i->unit);
 	u->incident = TAKE_PTR(s->incident);
-	h = &u->heal;
-	h->attempt = s->attempt;
-	h->trouble = (struct trouble) {
-		.present = true, .cause = i->cause, .time_ns = i->opened_ns, .detected_ns = now
-	};
-	str_copy(h->trouble.text, sizeof(h->trouble.text), i->summary);
-	str_copy(h->trouble.invocation, sizeof(h->trouble.invocation), s->attempt.old_invocation);
-	h->state = HEAL_STATE_GATE;
-	h->since_ns = now;
-	if (h->attempt.number && h->attempt.verdict == VERDICT_NONE) {
-		/* Whether its restart was sent is not known here, but PID 1 knows. */
-		h->state = HEAL_STATE_ACT;
-		h->attempt.job = JOB_UNKNOWN;
-	}
+	policy_resume(u, i, &s->attempt, now);
 	incident_note(i, now, "resumed", "mendd was restarted; going on");
 }
 

@@ -280,6 +280,29 @@ static int start(struct check_exec *e, struct run *x, const char *path, char **a
 	return 0;
 }
 
+/* A run of the unit that was canceled or has been given up. */
+static struct run *find_ending(struct check_exec *e, const char *unit)
+{
+	struct run *x;
+
+	TAILQ_FOREACH (x, &e->runs, link)
+		if (str_eq(x->unit, unit))
+			return x;
+	return NULL;
+}
+
+/* Frees a run that has been killed, if it is dead by now. */
+static bool reap(struct run *x)
+{
+	siginfo_t si = {};
+
+	kill_group(x);
+	if (waitid(P_PIDFD, (id_t)x->pidfd, &si, WEXITED | WNOHANG) == 0 && si.si_pid == 0)
+		return false;
+	run_free(x);
+	return true;
+}
+
 static int32_t exec_run(void *plugin, const struct mend_check_request *request, uint64_t ticket)
 {
 	struct check_exec *e = plugin;
@@ -288,8 +311,8 @@ static int32_t exec_run(void *plugin, const struct mend_check_request *request, 
 	struct run *x;
 	int r;
 
-	TAILQ_FOREACH(x, &e->runs, link)
-	if (str_eq(x->unit, request->unit)) {
+	x = find_ending(e, request->unit);
+	if (x && !reap(x)) {
 		report_unknown(e, ticket, "its last run is still ending (process %d)", x->pid);
 		return 0;
 	}
@@ -329,13 +352,13 @@ static void exec_cancel(void *plugin, uint64_t ticket)
 	struct check_exec *e = plugin;
 	struct run *x;
 
-	TAILQ_FOREACH(x, &e->runs, link)
-	if (x->ticket == ticket) {
-		x->ticket = 0; /* on_exit_of() reaps it */
-		str_copy(x->end, sizeof(x->end), "canceled");
-		kill_group(x);
-		return;
-	}
+	TAILQ_FOREACH (x, &e->runs, link)
+		if (x->ticket == ticket) {
+			x->ticket = 0; /* on_exit_of() reaps it */
+			str_copy(x->end, sizeof(x->end), "canceled");
+			kill_group(x);
+			return;
+		}
 }
 
 static int32_t exec_create(const struct mend_services *services, struct mend_host *host, void **ret)
@@ -357,10 +380,8 @@ static void exec_destroy(void *plugin)
 	struct run *x;
 
 	while ((x = TAILQ_FIRST(&e->runs))) {
-		kill_group(x);
-		/* Not waited for: PID 1 inherits it when the daemon is gone. */
-		waitid(P_PIDFD, (id_t)x->pidfd, NULL, WEXITED | WNOHANG);
-		run_free(x);
+		if (!reap(x)) /* not waited for: PID 1 inherits it when the daemon is gone */
+			run_free(x);
 	}
 	free(e);
 }

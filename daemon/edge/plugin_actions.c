@@ -26,7 +26,8 @@ struct act {
 	void *userdata;
 	sd_event_source *guard; /* owned */
 	struct report queued, final;
-	bool listed; /* is in host->reports */
+	bool was_queued; /* has said so */
+	bool listed;     /* is in host->reports */
 	TAILQ_ENTRY(act) link;
 };
 
@@ -68,8 +69,9 @@ void plugin_action_report(
 		plugin_result(p, -EINVAL, "a report");
 		return;
 	}
-	if (result->stage == MEND_STAGE_QUEUED && a->queued.stage)
+	if (result->stage == MEND_STAGE_QUEUED && a->was_queued)
 		return;
+	a->was_queued = true;
 	put_report(a, result->stage, result->job, result->error);
 	if (result->stage != MEND_STAGE_QUEUED)
 		plugin_result(p, 0, "");

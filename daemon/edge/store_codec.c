@@ -349,8 +349,7 @@ int incident_decode(const char *text, struct incident **ret)
 		return -ENOMEM;
 	}
 	events = json_object_get(root, "events");
-	json_array_foreach(events, k, event)
-	{
+	json_array_foreach (events, k, event) {
 		if (i->n_events == INCIDENT_EVENTS_MAX)
 			break;
 		DECODE(event, &i->events[i->n_events++], event_members);
@@ -389,8 +388,7 @@ int heal_decode(const char *text, struct heal *ret, enum heal_mode *ret_mode)
 	DECODE(root, ret, heal_members);
 	DECODE(json_object_get(root, "trouble"), &ret->trouble, trouble_members);
 	restarts = json_object_get(root, "restarts");
-	json_array_foreach(restarts, k, v)
-	{
+	json_array_foreach (restarts, k, v) {
 		if (k == RESTART_LOG_MAX)
 			break;
 		ret->restart_ns[k] = (uint64_t)json_integer_value(v);

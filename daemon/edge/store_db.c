@@ -125,6 +125,27 @@ static int complain(const struct db *db, int rc, const char *what, char *text, s
 
 /* --- opening ---------------------------------------------------------------------------------- */
 
+/* Whether something can be written there. SQLite would fall back to reading, and to an error that
+ * says nothing. */
+static int is_writable(const struct db *db, char *text, size_t size)
+{
+	char dir[PATH_MAX];
+	char *slash;
+	int r;
+
+	str_copy(dir, sizeof(dir), db->path);
+	slash = strrchr(dir, '/');
+	if (slash)
+		slash[1] = '\0';
+	else
+		str_copy(dir, sizeof(dir), ".");
+	if (access(dir, W_OK) == 0 && (access(db->path, W_OK) == 0 || errno == ENOENT))
+		return 0;
+	r = -errno;
+	snprintf(text, size, "%s: cannot write: %s", db->path, strerror(-r));
+	return r;
+}
+
 /* Looks at the file itself before SQLite may touch it: opening one in WAL mode writes beside it. */
 static int read_header(const struct db *db, char *text, size_t size)
 {
@@ -262,6 +283,8 @@ int db_open(struct db *db, char *text, size_t size)
 	int rc, r;
 
 	r = read_header(db, text, size);
+	if (r >= 0)
+		r = is_writable(db, text, size);
 	if (r < 0)
 		return r;
 	/* One thread at a time uses it: the loop at startup, the worker afterwards. */
@@ -372,8 +395,7 @@ int db_write(struct db *db, const struct entry_list *list, struct entry **ret_ba
 	rc = sqlite3_exec(db->sqlite, "BEGIN IMMEDIATE", NULL, NULL, NULL);
 	if (rc != SQLITE_OK)
 		return complain(db, rc, "write", text, size);
-	STAILQ_FOREACH(e, list, link)
-	{
+	STAILQ_FOREACH (e, list, link) {
 		rc = write_entry(db, e);
 		if (rc != SQLITE_OK) {
 			*ret_bad = e;

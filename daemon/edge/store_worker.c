@@ -102,8 +102,7 @@ static void settle(struct store *s, struct entry_list *list, int error, bool gon
 	struct entry *e;
 
 	pthread_mutex_lock(&s->lock);
-	STAILQ_FOREACH(e, list, link)
-	{
+	STAILQ_FOREACH (e, list, link) {
 		if (error)
 			s->failed++;
 		else

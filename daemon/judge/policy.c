@@ -292,6 +292,26 @@ bool policy_take_trouble(struct unit *u, const struct trouble *t, uint64_t now_n
 	return true;
 }
 
+void policy_resume(
+	struct unit *u, const struct incident *i, const struct attempt *last, uint64_t now_ns)
+{
+	struct heal *h = &u->heal;
+
+	h->attempt = *last;
+	h->trouble = (struct trouble) {
+		.present = true, .cause = i->cause, .time_ns = i->opened_ns, .detected_ns = now_ns
+	};
+	str_copy(h->trouble.text, sizeof(h->trouble.text), i->summary);
+	str_copy(h->trouble.invocation, sizeof(h->trouble.invocation), last->old_invocation);
+	h->state = HEAL_STATE_GATE;
+	h->since_ns = now_ns;
+	h->wake_ns = TIME_INFINITY;
+	if (last->number && last->verdict == VERDICT_NONE) {
+		h->state = HEAL_STATE_ACT;
+		h->attempt.job = JOB_UNKNOWN;
+	}
+}
+
 static void log_restart(struct heal *h, uint64_t now_ns)
 {
 	h->restart_ns[h->n_restarts++ % RESTART_LOG_MAX] = now_ns;

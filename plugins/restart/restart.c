@@ -174,8 +174,7 @@ static int on_job_removed(sd_bus_message *m, void *userdata, sd_bus_error *ret_e
 
 	if (sd_bus_message_read(m, "uoss", &id, &job, &unit, &word) < 0)
 		return 0; /* of another shape than known: not ours to judge */
-	LIST_FOREACH(q, &p->requests, link)
-	{
+	LIST_FOREACH (q, &p->requests, link) {
 		if (strcmp(q->job, job) == 0) {
 			finish_job(q, word);
 			return 0;
@@ -264,11 +263,11 @@ static void restart_cancel(void *plugin, uint64_t ticket)
 	struct restart *p = plugin;
 	struct request *q;
 
-	LIST_FOREACH(q, &p->requests, link)
-	if (q->ticket == ticket) {
-		request_free(q);
-		return;
-	}
+	LIST_FOREACH (q, &p->requests, link)
+		if (q->ticket == ticket) {
+			request_free(q);
+			return;
+		}
 }
 
 static void restart_destroy(void *plugin)

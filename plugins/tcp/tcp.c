@@ -212,11 +212,11 @@ static void tcp_cancel(void *plugin, uint64_t ticket)
 	struct tcp *t = plugin;
 	struct probe *x;
 
-	LIST_FOREACH(x, &t->probes, link)
-	if (x->ticket == ticket) {
-		probe_free(x);
-		return;
-	}
+	LIST_FOREACH (x, &t->probes, link)
+		if (x->ticket == ticket) {
+			probe_free(x);
+			return;
+		}
 }
 
 static int32_t tcp_create(const struct mend_services *services, struct mend_host *host, void **ret)
