@@ -7,6 +7,28 @@
 
 static int max_level = LOG_INFO;
 
+static const char *const level_words[] = { [LOG_EMERG] = "emerg",
+	[LOG_ALERT] = "alert",
+	[LOG_CRIT] = "crit",
+	[LOG_ERR] = "err",
+	[LOG_WARNING] = "warning",
+	[LOG_NOTICE] = "notice",
+	[LOG_INFO] = "info",
+	[LOG_DEBUG] = "debug" };
+
+const char *log_level_word(int level)
+{
+	return level >= 0 && level <= LOG_DEBUG ? level_words[level] : "unknown";
+}
+
+int log_level_parse(const char *s)
+{
+	for (int i = 0; i <= LOG_DEBUG; i++)
+		if (strcmp(level_words[i], s) == 0)
+			return i;
+	return -EINVAL;
+}
+
 void log_set_level(int level)
 {
 	max_level = level;

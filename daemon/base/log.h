@@ -13,6 +13,9 @@
 /* Lines above this syslog level are dropped. Owned by LogControl1 and the configuration. */
 void log_set_level(int level);
 int log_level(void);
+/* "emerg" … "debug", as syslog and systemd have them; the level for such a word, or -EINVAL. */
+const char *log_level_word(int level);
+int log_level_parse(const char *s);
 
 void log_line(int level, const char *format, ...) _printf_(2, 3);
 

@@ -177,9 +177,9 @@ void strbuf_addf(struct strbuf *b, const char *format, ...)
 	va_end(ap);
 }
 
-/* Length of the well-formed UTF-8 sequence at s, 0 where there is none. */
-static size_t utf8_length(const unsigned char *s)
+size_t str_utf8_length(const char *p)
 {
+	const unsigned char *s = (const unsigned char *)p;
 	size_t n;
 
 	if (s[0] < 0x80)
@@ -206,7 +206,7 @@ bool str_copy_clean(char *dst, size_t size, const char *src)
 	size_t at = 0;
 
 	for (const unsigned char *p = (const unsigned char *)(src ? src : ""); *p && *p != '\n';) {
-		size_t n = utf8_length(p), room = MAX(n, (size_t)1);
+		size_t n = str_utf8_length((const char *)p), room = MAX(n, (size_t)1);
 
 		if (at + room >= size) {
 			dst[at] = '\0';
@@ -228,7 +228,7 @@ bool str_copy_clean(char *dst, size_t size, const char *src)
 void strbuf_add_json(struct strbuf *b, const char *s)
 {
 	for (const unsigned char *p = (const unsigned char *)s; *p;) {
-		size_t n = utf8_length(p);
+		size_t n = str_utf8_length((const char *)p);
 
 		if (*p == '"' || *p == '\\')
 			strbuf_addf(b, "\\%c", *p);
@@ -239,6 +239,41 @@ void strbuf_add_json(struct strbuf *b, const char *s)
 		else
 			strbuf_add_mem(b, p, n);
 		p += n ? n : 1;
+	}
+}
+
+static bool is_control(const char *s, size_t length)
+{
+	unsigned char c = (unsigned char)s[0];
+
+	return (length == 1 && (c < 0x20 || c == 0x7f)) ||
+	       (length == 2 && c == 0xc2 && (unsigned char)s[1] < 0xa0);
+}
+
+bool str_is_clean(const char *s)
+{
+	while (*s) {
+		size_t n = str_utf8_length(s);
+
+		if (n == 0 || is_control(s, n))
+			return false;
+		s += n;
+	}
+	return true;
+}
+
+void strbuf_add_clean(struct strbuf *b, const char *s)
+{
+	while (*s) {
+		size_t n = str_utf8_length(s);
+
+		if (n == 0)
+			strbuf_add(b, "\xef\xbf\xbd");
+		else if (is_control(s, n))
+			strbuf_add(b, "?");
+		else
+			strbuf_add_mem(b, s, n);
+		s += n ? n : 1;
 	}
 }
 

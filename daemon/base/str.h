@@ -28,8 +28,8 @@ bool str_has_suffix(const char *s, const char *suffix);
 /* Copies at most size-1 bytes and always terminates; true when all of src fitted. */
 bool str_copy(char *dst, size_t size, const char *src);
 
-/* Copies the first line of src (NULL: "") for showing: control bytes become spaces, what is not UTF-8
- * becomes '?', and it is cut between characters. True when all of that line fitted. */
+/* Copies the first line of src (NULL: "") for showing: control bytes become spaces, what is not
+ * UTF-8 becomes '?', and it is cut between characters. True when all of that line fitted. */
 bool str_copy_clean(char *dst, size_t size, const char *src);
 
 /* Replaces *p by a copy of s (NULL frees it). 0 or -ENOMEM; on failure *p is untouched. */
@@ -43,6 +43,12 @@ const char *str_nearest(const char *s, const char *const *candidates, size_t n);
 
 /* Trims white space at both ends, in place; returns the new start inside s. */
 char *str_trim(char *s);
+
+/* Length in bytes of the well-formed UTF-8 sequence at s, 0 where there is none. s is not at its
+ * end. */
+size_t str_utf8_length(const char *s);
+/* true where strbuf_add_clean() would change nothing. */
+bool str_is_clean(const char *s);
 
 struct strbuf {
 	char *data; /* owned; NULL while empty; terminated whenever not NULL */
@@ -63,6 +69,10 @@ void strbuf_addv(struct strbuf *b, const char *format, va_list ap) _printf_(2, 0
 void strbuf_add_json(struct strbuf *b, const char *s);
 /* The text, "" where empty; borrowed until the next append. */
 const char *strbuf_text(const struct strbuf *b);
+/* Appends s for the eyes of people and for the bus: bytes that are not UTF-8 become U+FFFD, control
+ * characters (also the C1 set, which terminals obey as well) become '?'. For whatever strangers
+ * may have written: a comm, a cgroup's name, a check's output. */
+void strbuf_add_clean(struct strbuf *b, const char *s);
 /* Hands the text over; NULL and b->error on failure. */
 char *strbuf_take(struct strbuf *b);
 #define _cleanup_strbuf_ _cleanup_(strbuf_done)

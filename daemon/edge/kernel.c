@@ -33,9 +33,10 @@ static const char *const loss_kinds[WIRE_KINDS] = { "watch", "death", "exec", "c
 	"cgroup-gone" };
 
 struct kernel {
-	sd_event *event;     /* borrowed */
-	struct world *world; /* borrowed */
-	struct kernel_handlers handlers;
+	sd_event *event;                        /* borrowed */
+	struct world *world;                    /* borrowed */
+	const struct kernel_handlers *handlers; /* borrowed: constant */
+	void *userdata;                         /* of the handlers */
 	struct kernel_programs programs;
 	struct ring_buffer *ring;    /* owned */
 	sd_event_source *io, *timer; /* owned */
@@ -69,6 +70,7 @@ static void on_death(struct kernel *k, const struct wire_death *w)
 	struct death d = {
 		.source = DEATH_FROM_KERNEL,
 		.time_ns = w->header.time_ns,
+		.seen_ns = clock_monotonic_ns(),
 		.pid = w->pid,
 		.parent_pid = w->parent_pid,
 		.start_ns = w->start_boot_ns,
@@ -90,7 +92,7 @@ static void on_death(struct kernel *k, const struct wire_death *w)
 		translate_sender(&w->sender, &d);
 	if (w->oom_victim && d.signal == SIGKILL)
 		d.killer = KILLER_OOM;
-	k->handlers.on_death(k->handlers.userdata, w->header.unit_cgroup, &d);
+	k->handlers->on_death(k->userdata, w->header.unit_cgroup, &d);
 }
 
 static void on_exec(struct kernel *k, const struct wire_exec *w)
@@ -103,7 +105,7 @@ static void on_exec(struct kernel *k, const struct wire_exec *w)
 	};
 
 	str_copy(p.path, sizeof(p.path), w->path);
-	k->handlers.on_exec(k->handlers.userdata, w->header.unit_cgroup, w->pid, &p);
+	k->handlers->on_exec(k->userdata, w->header.unit_cgroup, w->pid, &p);
 }
 
 /* systemd puts "_" before a cgroup's name where it would collide with a file of the kernel's. */
@@ -131,11 +133,11 @@ static int on_record(void *userdata, void *data, size_t size)
 		break;
 	case WIRE_CGROUP_NEW:
 		if (size >= sizeof(struct wire_cgroup))
-			k->handlers.on_cgroup(k->handlers.userdata, h->unit_cgroup,
+			k->handlers->on_cgroup(k->userdata, h->unit_cgroup,
 				unit_of_cgroup_name(((const struct wire_cgroup *)data)->name));
 		break;
 	case WIRE_CGROUP_GONE:
-		k->handlers.on_cgroup_gone(k->handlers.userdata, h->unit_cgroup);
+		k->handlers->on_cgroup_gone(k->userdata, h->unit_cgroup);
 		break;
 	}
 	return 0;
@@ -160,7 +162,7 @@ static void read_losses(struct kernel *k)
 			uint64_t more = sum - k->lost[kind];
 
 			k->lost[kind] = sum;
-			k->handlers.on_loss(k->handlers.userdata, loss_kinds[kind], more);
+			k->handlers->on_loss(k->userdata, loss_kinds[kind], more);
 		}
 	}
 	k->world->n_lost = WIRE_KINDS;
@@ -200,6 +202,14 @@ int kernel_watch(struct kernel *k, uint64_t cgroup, bool watch)
 		       : 0;
 }
 
+uint64_t kernel_unit_cgroup(const struct kernel *k, uint64_t cgroup)
+{
+	uint64_t unit = 0;
+
+	bpf_map_lookup_elem(k->programs.maps[MAP_WATCHED], &cgroup, &unit);
+	return unit;
+}
+
 /* Walks one directory of the cgroup tree. `unit`: the unit whose tree this is, 0 above services. */
 static void scan(struct kernel *k, int parent_fd, const char *name, uint64_t unit, int depth)
 {
@@ -223,8 +233,7 @@ static void scan(struct kernel *k, int parent_fd, const char *name, uint64_t uni
 		else if (str_has_suffix(entry->d_name, ".service")) {
 			/* NOEXIST: an adopted map knows already which units are left alone. */
 			bpf_map_update_elem(k->programs.maps[MAP_WATCHED], &id, &id, BPF_NOEXIST);
-			k->handlers.on_cgroup(
-				k->handlers.userdata, id, unit_of_cgroup_name(entry->d_name));
+			k->handlers->on_cgroup(k->userdata, id, unit_of_cgroup_name(entry->d_name));
 			child = id;
 		} else if (!str_has_suffix(entry->d_name, ".slice"))
 			continue; /* scopes are no services, nor what containers keep below them */
@@ -278,7 +287,7 @@ static void kernel_freep(struct kernel **k)
 }
 
 int kernel_new(struct kernel **ret, sd_event *event, struct world *w, struct fdstore *stored,
-	const struct kernel_handlers *handlers)
+	const struct kernel_handlers *handlers, void *userdata)
 {
 	_cleanup_(kernel_freep) struct kernel *k = calloc(1, sizeof(*k));
 	struct stat root;
@@ -288,7 +297,8 @@ int kernel_new(struct kernel **ret, sd_event *event, struct world *w, struct fds
 		return -ENOMEM;
 	k->event = event;
 	k->world = w;
-	k->handlers = *handlers;
+	k->handlers = handlers;
+	k->userdata = userdata;
 	k->page_size = sysconf(_SC_PAGESIZE);
 	k->n_cpus = libbpf_num_possible_cpus();
 	if (k->n_cpus <= 0)

@@ -14,7 +14,6 @@ struct kernel;
 struct fdstore;
 
 struct kernel_handlers {
-	void *userdata;
 	/* A process of the cgroup has ended. Strings and structs are borrowed for the call. */
 	void (*on_death)(void *userdata, uint64_t unit_cgroup, const struct death *d);
 	/* PID 1's child in the cgroup executed a program. */
@@ -32,7 +31,7 @@ struct kernel_handlers {
  * all; single optional programs that do not load are reported as features and are no error.
  */
 int kernel_new(struct kernel **ret, sd_event *event, struct world *w, struct fdstore *stored,
-	const struct kernel_handlers *handlers);
+	const struct kernel_handlers *handlers, void *userdata);
 struct kernel *kernel_free(struct kernel *k);
 
 /* Reports every service cgroup that exists now through on_cgroup and watches it. Programs are
@@ -41,6 +40,9 @@ int kernel_scan(struct kernel *k);
 
 /* Whether the events of the cgroup are wanted. Children that are born later follow it. */
 int kernel_watch(struct kernel *k, uint64_t cgroup, bool watch);
+
+/* The unit's own cgroup for one of its cgroups; 0: not a watched one. */
+uint64_t kernel_unit_cgroup(const struct kernel *k, uint64_t cgroup);
 
 /* Reads the loss counters and the run-time statistics into the world; called before a scrape,
  * cheap. */

@@ -19,6 +19,9 @@
 #include "../../bpf/wire.h"
 #include "lifecycle.skel.h"
 
+/* For the kernel's accounting; a link alone names its program only to CAP_SYS_ADMIN. */
+static const char *const program_names[LINK_COUNT] = { "exit-program", "signal-program",
+	"oom-program", "exec-program", "born-program", "ended-program" };
 static const char *const map_names[MAP_COUNT] = { "events", "watched", "lost" };
 
 static const struct {
@@ -108,6 +111,7 @@ static bool adopt(struct kernel_programs *p, struct fdstore *stored)
 	}
 	for (int i = 0; i < LINK_COUNT; i++) {
 		adopt_one(stored, links[i].name, &p->links[i]);
+		adopt_one(stored, program_names[i], &p->programs[i]);
 		complete = complete && (p->links[i] >= 0 || !links[i].required);
 	}
 	if (!complete)
@@ -128,6 +132,8 @@ static void store_all(const struct kernel_programs *p)
 			continue;
 		stored_name(name, links[i].name);
 		fdstore_push(p->links[i], name);
+		stored_name(name, program_names[i]);
+		fdstore_push(p->programs[i], name);
 	}
 }
 
@@ -214,6 +220,7 @@ static int attach(struct kernel_programs *p, struct lifecycle *s, bool told)
 		link = bpf_program__attach(program);
 		if (link) {
 			p->links[i] = fcntl(bpf_link__fd(link), F_DUPFD_CLOEXEC, 3);
+			p->programs[i] = fcntl(bpf_program__fd(program), F_DUPFD_CLOEXEC, 3);
 			bpf_link__destroy(link); /* the duplicate keeps it attached */
 		} else if (links[i].required)
 			return -errno;
@@ -258,6 +265,7 @@ int kernel_programs_load(
 
 	memset(p->maps, -1, sizeof(p->maps));
 	memset(p->links, -1, sizeof(p->links));
+	memset(p->programs, -1, sizeof(p->programs));
 	libbpf_set_print(silent);
 	p->adopted = adopt(p, stored);
 	if (!p->adopted) {
@@ -282,34 +290,27 @@ void kernel_programs_stats(const struct kernel_programs *p, struct world *w)
 {
 	w->n_programs = 0;
 	for (int i = 0; i < LINK_COUNT; i++) {
-		struct bpf_link_info link = {};
-		struct bpf_prog_info program = {};
-		uint32_t size = sizeof(link);
 		struct program_stats *s = &w->programs[w->n_programs];
-		int fd;
+		struct bpf_prog_info info = {};
+		uint32_t size = sizeof(info);
 
-		if (p->links[i] < 0 || bpf_obj_get_info_by_fd(p->links[i], &link, &size) < 0)
+		if (p->programs[i] < 0 || bpf_obj_get_info_by_fd(p->programs[i], &info, &size) < 0)
 			continue;
-		fd = bpf_prog_get_fd_by_id(link.prog_id);
-		if (fd < 0)
-			continue; /* needs CAP_SYS_ADMIN on older kernels: then there are no figures
-				   */
-		size = sizeof(program);
-		if (bpf_obj_get_info_by_fd(fd, &program, &size) == 0) {
-			str_copy(s->name, sizeof(s->name), program.name);
-			s->runs = program.run_cnt;
-			s->run_ns = program.run_time_ns;
-			w->n_programs++;
-		}
-		close(fd);
+		str_copy(s->name, sizeof(s->name), info.name);
+		s->runs = info.run_cnt;
+		s->run_ns = info.run_time_ns;
+		w->n_programs++;
 	}
 }
 
 void kernel_programs_done(struct kernel_programs *p)
 {
-	for (int i = 0; i < LINK_COUNT; i++)
+	for (int i = 0; i < LINK_COUNT; i++) {
 		if (p->links[i] >= 0)
 			close(TAKE_FD(p->links[i]));
+		if (p->programs[i] >= 0)
+			close(TAKE_FD(p->programs[i]));
+	}
 	for (int i = 0; i < MAP_COUNT; i++)
 		if (p->maps[i] >= 0)
 			close(TAKE_FD(p->maps[i]));

@@ -13,8 +13,9 @@ enum kernel_map { MAP_EVENTS, MAP_WATCHED, MAP_LOST, MAP_COUNT };
 enum kernel_link { LINK_EXIT, LINK_SIGNAL, LINK_OOM, LINK_EXEC, LINK_BORN, LINK_ENDED, LINK_COUNT };
 
 struct kernel_programs {
-	int maps[MAP_COUNT];   /* owned */
-	int links[LINK_COUNT]; /* owned; -1: this kernel has no such program */
+	int maps[MAP_COUNT];      /* owned */
+	int links[LINK_COUNT];    /* owned; -1: this kernel has no such program */
+	int programs[LINK_COUNT]; /* owned; for the kernel's accounting; -1: as above */
 	bool adopted;
 };
 

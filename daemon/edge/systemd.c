@@ -11,6 +11,7 @@
 
 #define SYSTEMD_NAME "org.freedesktop.systemd1"
 #define SYSTEMD_PATH "/org/freedesktop/systemd1"
+#define DIRECT_ADDRESS "unix:path=/run/systemd/private"
 #define UNIT_INTERFACE SYSTEMD_NAME ".Unit"
 #define SERVICE_INTERFACE SYSTEMD_NAME ".Service"
 
@@ -20,11 +21,19 @@
 /* Readings under way at once at start: enough to keep PID 1 busy, too few to flood its queue. */
 #define READS_AT_ONCE 8
 
+enum depth {
+	DEPTH_DIRECT,   /* state, job, invocation, over PID 1's own socket */
+	DEPTH_QUICK,    /* the same over the bus: behind all signals that PID 1 has sent before */
+	DEPTH_CHANGING, /* all that changes at run time */
+	DEPTH_ALL,      /* also files, policy, limits */
+};
+
 struct reading {
 	struct systemd *systemd; /* borrowed */
 	char *unit;              /* owned */
-	bool all;                /* everything, not only what changes at run time */
-	bool again, again_all;   /* asked for meanwhile */
+	enum depth depth;        /* how much is read */
+	bool again;              /* asked for meanwhile: … */
+	enum depth again_depth;  /* … this much */
 	bool failed, forgotten;
 	unsigned int pending;    /* answers outstanding */
 	struct unit_facts facts; /* being put together */
@@ -37,10 +46,12 @@ struct property_call {
 };
 
 struct systemd {
-	sd_bus *bus;         /* borrowed */
+	sd_bus *bus;    /* borrowed */
+	sd_bus *direct; /* owned; to PID 1 without the broker, for quick readings; NULL: none */
 	struct world *world; /* borrowed; only facts and dependencies are written */
-	struct systemd_handlers handlers;
-	sd_bus_slot *slots[8]; /* owned: matches and pending calls of our own */
+	const struct systemd_handlers *handlers; /* borrowed: constant */
+	void *userdata;                          /* of the handlers */
+	sd_bus_slot *slots[8];                   /* owned: matches and pending calls of our own */
 	size_t n_slots;
 	struct hash readings; /* unit name -> struct reading, owned */
 	char **queue;         /* owned names, waiting for their first full reading */
@@ -49,7 +60,7 @@ struct systemd {
 };
 
 static void start_queued(struct systemd *s);
-static int start_reading(struct systemd *s, const char *unit, bool all);
+static int start_reading(struct systemd *s, const char *unit, enum depth depth);
 
 static struct reading *reading_free(struct reading *r)
 {
@@ -82,27 +93,56 @@ static void take_dependencies(struct unit *u, struct facts_extra *e)
 		}
 }
 
+/*
+ * Whether a shallow reading settles what it was made for, or which deeper one has to follow. The
+ * direct one settles only one thing: PID 1 still takes the unit for running, in the same
+ * invocation, and nobody has asked for anything. Then no stop can explain the death, and a job that
+ * is queued later replaces ours. In all other cases signals that explain it may be on their way: an
+ * answer over the bus comes behind them.
+ */
+static enum depth depth_needed(const struct reading *r, const struct unit *u)
+{
+	bool same = !r->failed && str_eq(r->facts.invocation, u->facts.invocation);
+
+	if (r->depth == DEPTH_DIRECT)
+		return same && r->facts.active == ACTIVE_ACTIVE && r->facts.job == 0 ? DEPTH_DIRECT
+										     : DEPTH_QUICK;
+	/* Of another invocation, what was not asked for is out of date. */
+	if (r->depth == DEPTH_QUICK && !same)
+		return DEPTH_CHANGING;
+	return r->depth;
+}
+
 static void finish_reading(struct reading *r)
 {
 	struct systemd *s = r->systemd;
 	struct unit *u = r->forgotten ? NULL : world_unit(s->world, r->unit);
-	bool again = r->again && u, again_all = r->again_all;
+	enum depth again_depth = r->again_depth;
+	bool again = r->again && u;
 
 	hash_remove_str(&s->readings, r->unit);
+	if (u && depth_needed(r, u) != r->depth) {
+		start_reading(s, r->unit, MAX(depth_needed(r, u), again ? again_depth : 0));
+		reading_free(r);
+		return;
+	}
 	if (u && r->failed)
-		s->handlers.on_no_facts(s->handlers.userdata, u);
+		s->handlers->on_no_facts(s->userdata, u);
 	else if (u) {
 		struct unit_files files = { .fragment = r->extra.fragment ? r->extra.fragment : "",
 			.drop_ins = r->extra.drop_ins };
 
+		/* Not asked for, and most likely different now. */
+		if (r->depth < DEPTH_CHANGING && r->facts.active != u->facts.active)
+			r->facts.result[0] = '\0';
 		u->facts = r->facts;
 		u->facts.read_ns = clock_monotonic_ns();
-		if (r->all)
+		if (r->depth == DEPTH_ALL)
 			take_dependencies(u, &r->extra);
-		s->handlers.on_facts(s->handlers.userdata, u, r->all ? &files : NULL);
+		s->handlers->on_facts(s->userdata, u, r->depth == DEPTH_ALL ? &files : NULL);
 	}
 	if (again)
-		start_reading(s, r->unit, again_all);
+		start_reading(s, r->unit, again_depth);
 	reading_free(r);
 	start_queued(s);
 }
@@ -149,6 +189,29 @@ static int on_answer(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
 	return 0;
 }
 
+/* PID 1's own socket saves two hops and the broker's turn; root only, and not everywhere. */
+static void connect_directly(struct systemd *s)
+{
+	sd_bus *direct = NULL;
+
+	if (s->direct && sd_bus_is_open(s->direct) > 0)
+		return;
+	s->direct = sd_bus_close_unref(s->direct);
+	if (sd_bus_new(&direct) >= 0 && sd_bus_set_address(direct, DIRECT_ADDRESS) >= 0 &&
+		sd_bus_start(direct) >= 0 &&
+		sd_bus_attach_event(direct, sd_bus_get_event(s->bus), SD_EVENT_PRIORITY_NORMAL) >=
+			0)
+		s->direct = direct;
+	else
+		sd_bus_close_unref(direct);
+}
+
+static sd_bus *bus_of(const struct reading *r)
+{
+	return r->depth == DEPTH_DIRECT && r->systemd->direct ? r->systemd->direct
+							      : r->systemd->bus;
+}
+
 /* Sends m and counts its answer; name as in struct property_call. Takes m. */
 static int ask(struct reading *r, sd_bus_message *m, const char *name)
 {
@@ -162,7 +225,7 @@ static int ask(struct reading *r, sd_bus_message *m, const char *name)
 	}
 	call->reading = r;
 	str_copy(call->name, sizeof(call->name), name);
-	error = sd_bus_call_async(r->systemd->bus, &slot, m, on_answer, call, CALL_TIMEOUT_USEC);
+	error = sd_bus_call_async(bus_of(r), &slot, m, on_answer, call, CALL_TIMEOUT_USEC);
 	sd_bus_message_unref(m);
 	if (error < 0) {
 		free(call);
@@ -179,7 +242,7 @@ static int ask_properties(struct reading *r, const char *path, const char *inter
 	const char *name /* NULL: all */)
 {
 	sd_bus_message *m = NULL;
-	int error = sd_bus_message_new_method_call(r->systemd->bus, &m, SYSTEMD_NAME, path,
+	int error = sd_bus_message_new_method_call(bus_of(r), &m, SYSTEMD_NAME, path,
 		"org.freedesktop.DBus.Properties", name ? "Get" : "GetAll");
 
 	if (error >= 0)
@@ -196,7 +259,7 @@ static int ask_properties(struct reading *r, const char *path, const char *inter
 static int ask_listed(struct reading *r)
 {
 	sd_bus_message *m = NULL;
-	int error = sd_bus_message_new_method_call(r->systemd->bus, &m, SYSTEMD_NAME, SYSTEMD_PATH,
+	int error = sd_bus_message_new_method_call(bus_of(r), &m, SYSTEMD_NAME, SYSTEMD_PATH,
 		SYSTEMD_NAME ".Manager", "ListUnitsByNames");
 
 	if (error >= 0)
@@ -219,17 +282,18 @@ static int ask_all(struct reading *r)
 
 	if (error < 0)
 		return error;
-	error = r->all ? ask_properties(r, path, UNIT_INTERFACE, NULL)
-		       : ask_properties(r, path, UNIT_INTERFACE, "InvocationID");
-	for (size_t i = 0; i < ARRAY_SIZE(changing) && error >= 0; i++)
+	error = r->depth == DEPTH_ALL ? ask_properties(r, path, UNIT_INTERFACE, NULL)
+				      : ask_properties(r, path, UNIT_INTERFACE, "InvocationID");
+	for (size_t i = 0; i < ARRAY_SIZE(changing) && error >= 0 && r->depth >= DEPTH_CHANGING;
+		i++)
 		error = ask_properties(r, path, SERVICE_INTERFACE, changing[i]);
-	for (size_t i = 0; i < ARRAY_SIZE(fixed) && error >= 0 && r->all; i++)
+	for (size_t i = 0; i < ARRAY_SIZE(fixed) && error >= 0 && r->depth == DEPTH_ALL; i++)
 		error = ask_properties(r, path, SERVICE_INTERFACE, fixed[i]);
 	/* Last: its state and job are then no older than any other answer. */
 	return error < 0 ? error : ask_listed(r);
 }
 
-static int start_reading(struct systemd *s, const char *unit, bool all)
+static int start_reading(struct systemd *s, const char *unit, enum depth depth)
 {
 	struct reading *r = hash_get_str(&s->readings, unit);
 	const struct unit *u = world_unit(s->world, unit);
@@ -239,14 +303,14 @@ static int start_reading(struct systemd *s, const char *unit, bool all)
 		return -ENOENT;
 	if (r) {
 		r->again = true;
-		r->again_all = r->again_all || all;
+		r->again_depth = MAX(r->again_depth, depth);
 		return 0;
 	}
 	r = calloc(1, sizeof(*r));
 	if (!r)
 		return -ENOMEM;
 	r->systemd = s;
-	r->all = all;
+	r->depth = depth;
 	r->facts = u->facts;
 	r->unit = strdup(unit);
 	if (!r->unit || hash_put_str(&s->readings, r->unit, r) < 0) {
@@ -266,12 +330,18 @@ static int start_reading(struct systemd *s, const char *unit, bool all)
 
 int systemd_read(struct systemd *s, struct unit *u)
 {
-	return start_reading(s, u->name, false);
+	return start_reading(s, u->name, DEPTH_CHANGING);
+}
+
+int systemd_read_quick(struct systemd *s, struct unit *u)
+{
+	connect_directly(s);
+	return start_reading(s, u->name, s->direct ? DEPTH_DIRECT : DEPTH_QUICK);
 }
 
 int systemd_read_all(struct systemd *s, struct unit *u)
 {
-	return start_reading(s, u->name, true);
+	return start_reading(s, u->name, DEPTH_ALL);
 }
 
 void systemd_forget(struct systemd *s, const struct unit *u)
@@ -287,11 +357,11 @@ static void start_queued(struct systemd *s)
 	while (s->n_queue > 0 && s->readings.live < READS_AT_ONCE) {
 		_cleanup_free_ char *unit = s->queue[--s->n_queue];
 
-		start_reading(s, unit, true);
+		start_reading(s, unit, DEPTH_ALL);
 	}
 	if (s->n_queue == 0 && s->readings.live == 0 && !s->complete) {
 		s->complete = true;
-		s->handlers.on_complete(s->handlers.userdata);
+		s->handlers->on_complete(s->userdata);
 	}
 }
 
@@ -316,7 +386,7 @@ static void meet_unit(struct systemd *s, const char *unit)
 {
 	if (!unit_name_is_service(unit))
 		return;
-	s->handlers.on_unit(s->handlers.userdata, unit);
+	s->handlers->on_unit(s->userdata, unit);
 	if (world_unit(s->world, unit))
 		queue_unit(s, unit);
 }
@@ -366,7 +436,7 @@ static int on_properties(sd_bus_message *m, void *userdata, sd_bus_error *ret_er
 	if (!world_unit(s->world, name) || sd_bus_message_read_basic(m, 's', &interface) < 0)
 		return 0;
 	if (str_eq(interface, UNIT_INTERFACE))
-		start_reading(s, name, false);
+		start_reading(s, name, DEPTH_CHANGING);
 	return 0;
 }
 
@@ -388,7 +458,7 @@ static int on_unit_removed(sd_bus_message *m, void *userdata, sd_bus_error *ret_
 	const char *name;
 
 	if (sd_bus_message_read(m, "so", &name, NULL) >= 0 && world_unit(s->world, name))
-		s->handlers.on_unit_gone(s->handlers.userdata, name);
+		s->handlers->on_unit_gone(s->userdata, name);
 	return 0;
 }
 
@@ -403,7 +473,7 @@ static int on_job(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
 	r = removed ? sd_bus_message_read(m, "uoss", &id, NULL, &unit, &result)
 		    : sd_bus_message_read(m, "uos", &id, NULL, &unit);
 	if (r >= 0 && world_unit(s->world, unit))
-		s->handlers.on_job(s->handlers.userdata, unit, id, result);
+		s->handlers->on_job(s->userdata, unit, id, result);
 	return 0;
 }
 
@@ -436,8 +506,8 @@ static int add_match(struct systemd *s, const char *rule, sd_bus_message_handler
 	"type='signal',sender='" SYSTEMD_NAME "',path='" SYSTEMD_PATH "',interface='" SYSTEMD_NAME \
 	".Manager',member='" member "'"
 
-int systemd_new(
-	struct systemd **ret, sd_bus *bus, struct world *w, const struct systemd_handlers *handlers)
+int systemd_new(struct systemd **ret, sd_bus *bus, struct world *w,
+	const struct systemd_handlers *handlers, void *userdata)
 {
 	struct systemd *s = calloc(1, sizeof(*s));
 	int r;
@@ -446,7 +516,9 @@ int systemd_new(
 		return -ENOMEM;
 	s->bus = bus;
 	s->world = w;
-	s->handlers = *handlers;
+	s->handlers = handlers;
+	s->userdata = userdata;
+	connect_directly(s);
 	r = add_match(s,
 		"type='signal',sender='" SYSTEMD_NAME
 		"',interface='org.freedesktop.DBus.Properties',"
@@ -485,6 +557,7 @@ struct systemd *systemd_free(struct systemd *s)
 		return NULL;
 	for (size_t i = 0; i < s->n_slots; i++)
 		sd_bus_slot_unref(s->slots[i]);
+	sd_bus_close_unref(s->direct);
 	/* The bus is closed before us, so that no answer can come back to a freed reading. */
 	while ((r = hash_next(&s->readings, &cursor)))
 		reading_free(r);

@@ -23,7 +23,6 @@ struct unit_files {
 };
 
 struct systemd_handlers {
-	void *userdata;
 	/* PID 1 has loaded the service. The manager decides whether it is watched (world_unit_add).
 	 */
 	void (*on_unit)(void *userdata, const char *name);
@@ -43,7 +42,7 @@ struct systemd_handlers {
 /* The bus is borrowed and attached to the loop by the caller. Starts to listen and to list at once.
  */
 int systemd_new(struct systemd **ret, sd_bus *bus, struct world *w,
-	const struct systemd_handlers *handlers);
+	const struct systemd_handlers *handlers, void *userdata);
 struct systemd *systemd_free(struct systemd *s);
 
 /*
@@ -52,6 +51,13 @@ struct systemd *systemd_free(struct systemd *s);
  * on_no_facts.
  */
 int systemd_read(struct systemd *s, struct unit *u);
+
+/*
+ * The same for a unit whose main process the kernel has just seen die: only what may forbid a
+ * restart (state, job, invocation), in two calls instead of eight. The rest follows when PID 1
+ * announces the change.
+ */
+int systemd_read_quick(struct systemd *s, struct unit *u);
 
 /* Reads everything of the unit, also its files' paths and its policy. */
 int systemd_read_all(struct systemd *s, struct unit *u);

@@ -35,6 +35,10 @@ struct verbs {
 	/* Newest first, JSON array of objects, at most `limit`; unit NULL or "": all. Includes open
 	 * ones. */
 	int (*list_incidents)(void *manager, const char *unit, uint32_t limit, struct strbuf *ret);
+	/* Parses configuration as a reload would, and uses nothing of it: each mistake is a line
+	 * "file:line: what" in ret, none leave it empty. name NULL: the installed files; else
+	 * `text` is the content of a file of that name. NULL where the manager cannot. */
+	int (*verify_config)(void *manager, const char *name, const char *text, struct strbuf *ret);
 };
 
 /* A pause always ends; a week is the longest that anybody can mean. */

@@ -77,7 +77,8 @@ static bool death_from_facts(const struct unit_facts *f, struct death *ret)
 	*ret = (struct death) { .source = DEATH_FROM_SYSTEMD,
 		.pid = f->exec_main_pid,
 		.parent_pid = 1,
-		.time_ns = f->read_ns };
+		.time_ns = f->read_ns,
+		.seen_ns = f->read_ns };
 	if (f->exec_main_code == CLD_EXITED)
 		ret->code = f->exec_main_status;
 	else {
@@ -114,20 +115,23 @@ static const char *text_of_result(enum cause cause)
 	}
 }
 
-static void fill_trouble(const struct unit *u, const struct death *d, const char *invocation,
-	uint64_t now_ns, struct trouble *ret)
+static void fill_trouble(
+	const struct unit *u, const struct death *d, const char *invocation, struct trouble *ret)
 {
 	enum cause by_result = cause_of_result(u->facts.result);
 	const char *text = text_of_result(by_result);
 	struct death told;
 
-	*ret = (struct trouble) { .present = true, .time_ns = now_ns, .detected_ns = now_ns };
+	*ret = (struct trouble) {
+		.present = true, .time_ns = u->facts.read_ns, .detected_ns = u->facts.read_ns
+	};
 	str_copy(ret->invocation, sizeof(ret->invocation), invocation);
 	if (!d && death_from_facts(&u->facts, &told))
 		d = &told;
 	if (d) {
 		ret->cause = cause_of_death(d);
-		ret->time_ns = MIN(d->time_ns, now_ns);
+		ret->time_ns = d->time_ns;
+		ret->detected_ns = d->seen_ns;
 		ret->lived_ns = d->lifetime_ns;
 		death_describe(d, ret->text, sizeof(ret->text));
 		if (d->killer == KILLER_PROCESS)
@@ -162,8 +166,7 @@ static bool job_explains(const struct unit *u, uint64_t since_ns)
 }
 
 /* Dead, but PID 1 does not know yet: the kernel overtook it. */
-static enum finding find_unreaped(
-	const struct unit *u, const struct death *d, uint64_t now_ns, struct trouble *ret)
+static enum finding find_unreaped(const struct unit *u, const struct death *d, struct trouble *ret)
 {
 	if (job_explains(u, d->killer_time_ns ? d->killer_time_ns : d->time_ns))
 		return FINDING_WAIT;
@@ -176,25 +179,24 @@ static enum finding find_unreaped(
 	/* PID 1 kills for timeouts and for systemctl kill: its Result tells which. */
 	if (d->killer == KILLER_SYSTEMD)
 		return FINDING_WAIT;
-	fill_trouble(u, d, u->facts.invocation, now_ns, ret);
+	fill_trouble(u, d, u->facts.invocation, ret);
 	return FINDING_TROUBLE;
 }
 
 /* Down without a failure in systemd's eyes: a stop, a normal end, or a signal that counts as clean.
  */
-static enum finding find_inactive(
-	const struct unit *u, const struct death *d, uint64_t now_ns, struct trouble *ret)
+static enum finding find_inactive(const struct unit *u, const struct death *d, struct trouble *ret)
 {
 	if (!d || d->killer != KILLER_PROCESS || !(d->signal || d->asked_signal))
 		return FINDING_EXPLAINED;
 	if (job_explains(u, d->killer_time_ns))
 		return FINDING_EXPLAINED;
-	fill_trouble(u, d, u->facts.invocation, now_ns, ret);
+	fill_trouble(u, d, u->facts.invocation, ret);
 	return FINDING_TROUBLE;
 }
 
 /* systemd restarted it between two readings: the former main process's death is the trouble. */
-static enum finding find_overtaken(const struct unit *u, uint64_t now_ns, struct trouble *ret)
+static enum finding find_overtaken(const struct unit *u, struct trouble *ret)
 {
 	const struct former *o = &u->former;
 	const struct death *d;
@@ -204,12 +206,12 @@ static enum finding find_overtaken(const struct unit *u, uint64_t now_ns, struct
 	d = unit_find_death(u, o->exec_main_pid);
 	if (!d || str_eq(u->heal.trouble.invocation, o->invocation))
 		return FINDING_NONE;
-	fill_trouble(u, d, o->invocation, now_ns, ret);
+	fill_trouble(u, d, o->invocation, ret);
 	ret->by_systemd = true;
 	return FINDING_TROUBLE;
 }
 
-enum finding cause_find(const struct unit *u, uint64_t now_ns, struct trouble *ret)
+enum finding cause_find(const struct unit *u, struct trouble *ret)
 {
 	const struct unit_facts *f = &u->facts;
 	const struct death *d = main_death(u);
@@ -220,19 +222,19 @@ enum finding cause_find(const struct unit *u, uint64_t now_ns, struct trouble *r
 	case ACTIVE_ACTIVE:
 	case ACTIVE_RELOADING:
 		if (!unit_is_up(u))
-			return find_unreaped(u, d, now_ns, ret);
-		return find_overtaken(u, now_ns, ret);
+			return find_unreaped(u, d, ret);
+		return find_overtaken(u, ret);
 	case ACTIVE_ACTIVATING:
 		if (!str_after_prefix(f->sub_state, "auto-restart"))
 			return FINDING_WAIT;
-		fill_trouble(u, d, f->invocation, now_ns, ret);
+		fill_trouble(u, d, f->invocation, ret);
 		ret->by_systemd = true;
 		return FINDING_TROUBLE;
 	case ACTIVE_FAILED:
-		fill_trouble(u, d, f->invocation, now_ns, ret);
+		fill_trouble(u, d, f->invocation, ret);
 		return FINDING_TROUBLE;
 	case ACTIVE_INACTIVE:
-		return find_inactive(u, d, now_ns, ret);
+		return find_inactive(u, d, ret);
 	default:
 		return FINDING_WAIT;
 	}

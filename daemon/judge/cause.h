@@ -14,7 +14,7 @@ enum finding {
 	FINDING_TROUBLE,   /* *ret says what */
 };
 
-enum finding cause_find(const struct unit *u, uint64_t now_ns, struct trouble *ret);
+enum finding cause_find(const struct unit *u, struct trouble *ret);
 
 /* The cause of one death, without regard to what PID 1 says. */
 enum cause cause_of_death(const struct death *d);

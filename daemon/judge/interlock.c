@@ -62,7 +62,7 @@ static enum refusal ask_hard(
 		return REFUSAL_MASKED;
 	if (f->job)
 		return REFUSAL_PENDING_JOB;
-	if (h->trouble.by_systemd || str_after_prefix(f->sub_state, "auto-restart"))
+	if (str_after_prefix(f->sub_state, "auto-restart"))
 		return REFUSAL_SYSTEMD_RESTARTS;
 	if (policy_is_denied(u->name))
 		return REFUSAL_DENY_LIST;

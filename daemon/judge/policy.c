@@ -108,7 +108,7 @@ static struct decision decide_gate(const struct unit *u, const struct world *w, 
 	if (unit_is_up(u) && !str_eq(u->facts.invocation, h->trouble.invocation))
 		return adopt(u);
 	if (!h->restart_asked && u->facts.read_ns >= h->trouble.detected_ns &&
-		cause_find(u, now_ns, &found) == FINDING_EXPLAINED)
+		cause_find(u, &found) == FINDING_EXPLAINED)
 		return say(make(VERB_CLOSE, HEAL_STATE_IDLE, TIME_INFINITY),
 			"it is down because %s", refusal_text(REFUSAL_STOPPED_BY_ADMIN));
 	refusal = interlock_ask(u, w, now_ns, &wake);
@@ -135,6 +135,27 @@ static struct decision conclude(enum verdict verdict, enum heal_state next)
 	return d;
 }
 
+/*
+ * The daemon was restarted between deciding and hearing of the result. A new invocation means that
+ * the restart was sent; the old one without a job means that it was not.
+ */
+static struct decision decide_resumed(const struct unit *u)
+{
+	const struct heal *h = &u->heal;
+	const struct unit_facts *f = &u->facts;
+
+	if (f->read_ns <= h->since_ns || f->job || f->active == ACTIVE_ACTIVATING ||
+		f->active == ACTIVE_DEACTIVATING)
+		return say(make(VERB_WAIT, HEAL_STATE_ACT, TIME_INFINITY),
+			"mendd was restarted; asking systemd how far the restart got");
+	if (!str_eq(f->invocation, h->attempt.old_invocation) && unit_is_up(u))
+		return say(make(VERB_WAIT, HEAL_STATE_VERIFY, 0), "restarted; verifying");
+	return say(conclude(str_eq(f->invocation, h->attempt.old_invocation) ? VERDICT_INCONCLUSIVE
+									     : VERDICT_NOT_FIXED,
+			   HEAL_STATE_GATE),
+		"mendd was restarted before the restart was done");
+}
+
 static struct decision decide_act(const struct unit *u, uint64_t now_ns)
 {
 	const struct attempt *a = &u->heal.attempt;
@@ -149,6 +170,8 @@ static struct decision decide_act(const struct unit *u, uint64_t now_ns)
 	case JOB_CANCELED:
 		return say(conclude(VERDICT_INCONCLUSIVE, HEAL_STATE_GATE),
 			"somebody else's job took precedence: %s", a->error);
+	case JOB_UNKNOWN:
+		return decide_resumed(u);
 	case JOB_REFUSED:
 	case JOB_TIMEOUT:
 		return say(conclude(VERDICT_INCONCLUSIVE, HEAL_STATE_GATE),
@@ -184,7 +207,7 @@ static struct decision decide_verify(const struct unit *u, uint64_t now_ns)
 	if (attempt_is_refuted(u))
 		return say(conclude(VERDICT_NOT_FIXED, HEAL_STATE_GATE), "it went bad again: %s",
 			h->trouble.text);
-	finding = cause_find(u, now_ns, &found);
+	finding = cause_find(u, &found);
 	if (finding == FINDING_EXPLAINED && u->facts.read_ns > a->done_ns)
 		return say(conclude(VERDICT_INCONCLUSIVE, HEAL_STATE_GATE),
 			"stopped by its administrator while it was being verified");
@@ -320,7 +343,8 @@ static void end_attempt(struct unit *u, const struct decision *d, uint64_t now_n
 		return;
 	}
 	h->verified_since_ns = 0;
-	h->backoff_step++;
+	if (h->attempt.job != JOB_UNKNOWN || d->verdict != VERDICT_INCONCLUSIVE)
+		h->backoff_step++; /* but not for what was never sent */
 	if (h->attempt.job != JOB_DONE)
 		u->attempt_failures++;
 	/* Whatever PID 1 said before the attempt's end is no ground for the next one. */
@@ -358,6 +382,11 @@ void policy_apply(struct unit *u, const struct decision *d, uint64_t now_ns)
 							      : now_ns;
 	if (d->next == HEAL_STATE_IDLE) {
 		h->attempt.number = 0; /* the next trouble is another incident */
+	}
+	if (h->state == HEAL_STATE_ACT && d->next == HEAL_STATE_VERIFY &&
+		h->attempt.job == JOB_UNKNOWN) {
+		h->attempt.job = JOB_DONE;
+		h->attempt.done_ns = now_ns;
 	}
 	if (h->state != d->next) {
 		h->state = d->next;

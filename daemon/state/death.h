@@ -25,6 +25,7 @@ enum death_source {
 struct death {
 	enum death_source source;
 	uint64_t time_ns; /* monotonic; when the last thread left */
+	uint64_t seen_ns; /* monotonic; when mendd knew */
 	pid_t pid;        /* in mendd's pid namespace; 0: not visible there */
 	pid_t parent_pid;
 	uint64_t start_ns; /* boot-time clock; (pid, start) is the process's identity */

@@ -36,6 +36,7 @@ enum job_result {
 	JOB_CANCELED, /* somebody else's job won */
 	JOB_REFUSED,  /* PID 1 said no; see attempt.error */
 	JOB_TIMEOUT,
+	JOB_UNKNOWN, /* the daemon was restarted in between: PID 1 knows whether it was sent */
 };
 
 struct attempt {

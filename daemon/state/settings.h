@@ -17,6 +17,10 @@ enum {
 	UNIT_RULES_MAX = 256, /* [Unit …] sections */
 	EXCLUDES_MAX = 64,
 	COMMAND_SIZE = 1024,
+	PLUGIN_SETTINGS_MAX = 256, /* Key=Value lines of all [Plugin NAME] sections */
+	PLUGIN_NAME_SIZE = 64,     /* of struct plugin_state */
+	PLUGIN_VALUE_SIZE = 1024,  /* key and value of such a line, each */
+	SETTINGS_ERRORS_MAX = 20,  /* told at once; nobody reads more */
 };
 
 /* At most `count` restarts in `window_ns`; count 0: this window does not apply. */
@@ -62,6 +66,13 @@ enum unit_key {
 	UNIT_KEY_CHECK_FAILURES = 1 << 9,
 };
 
+/* A line of a [Plugin NAME] section. mendd does not look into it: the plugin does. */
+struct plugin_setting {
+	char *plugin; /* owned */
+	char *key;    /* owned */
+	char *value;  /* owned */
+};
+
 struct host_settings {
 	int log_level;                   /* LogLevel=, a syslog level */
 	uint32_t units_max;              /* MaxUnits= */
@@ -69,6 +80,8 @@ struct host_settings {
 	size_t n_excludes;
 	struct unit_rule *rules; /* owned; in order of files and lines: later ones win */
 	size_t n_rules;
+	struct plugin_setting *plugin_settings; /* owned; in order of files and lines */
+	size_t n_plugin_settings;
 };
 
 void host_settings_init(struct host_settings *s); /* defaults */
@@ -80,3 +93,39 @@ void unit_settings_merge(struct unit_settings *ret, const struct host_settings *
 	const struct unit_rule *own, const char *unit);
 
 bool host_settings_excludes(const struct host_settings *s, const char *unit);
+
+/*
+ * What is wrong with a set of files: one line each, "FILE:LINE: what; hint", at most
+ * SETTINGS_ERRORS_MAX of them.
+ */
+struct strbuf;
+struct settings_errors {
+	struct strbuf *text; /* borrowed */
+	unsigned int count;  /* all of them, also those that were not written down */
+};
+
+/* line 0: concerns the whole file. */
+void settings_error(struct settings_errors *errors, const char *file, unsigned int line,
+	const char *format, ...) _printf_(4, 5);
+
+/*
+ * Reads one configuration file into s, on top of what is there: later keys win, sections add up.
+ * `file` is for messages. 0 or -ENOMEM; mistakes of the file are in errors->count, and s then holds
+ * some of its keys and must not be used.
+ */
+int host_settings_parse(struct host_settings *s, const char *file, const char *text, size_t size,
+	struct settings_errors *errors);
+
+/*
+ * Reads the [X-Mendd] sections of one unit file or drop-in on top of *rule; all other sections are
+ * systemd's business. *present becomes true where there is one. 0 or -ENOMEM; mistakes as above.
+ */
+int unit_rule_parse(struct unit_rule *rule, bool *present, const char *file, const char *text,
+	size_t size, struct settings_errors *errors);
+
+/*
+ * Writes a unit name as a pattern that matches only it: the inverse of fnmatch(3) with
+ * FNM_NOESCAPE, which is how patterns are matched, because unit names hold backslashes. false where
+ * it does not fit.
+ */
+bool unit_pattern_literal(const char *unit, char *ret, size_t size);

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The table of verbs, and the help texts that are made of it. */
+#include "ctl.h"
+
+const struct verb verbs[] = {
+	{ "status", "[UNIT…]", "Show the host, or units and what becomes of them",
+		"Without UNIT: mendd itself and a table of all watched units. With UNIT (a name or\n"
+		"a glob): health, last exit and who caused it, healing, incident, check, sockets.\n",
+		0, -1, 0, verb_status },
+	{ "show", "UNIT…", "Show all properties of units, for programs",
+		"One Name=Value a line. Times are microseconds since the epoch.\n", 1, -1, 0,
+		verb_show },
+	{ "explain", "UNIT", "Say what mendd would do with a unit now, and why",
+		"Asks the policy for its decision without carrying it out.\n", 1, 1, 0,
+		verb_explain },
+	{ "incidents", "[UNIT]", "List incidents, newest first", "-n limits their number (100).\n",
+		0, 1, OPTION_LINES, verb_incidents },
+	{ "incident", "ID", "Tell one incident from the first sign to the verdict",
+		"ID may be its beginning, at least four characters. --format= is text, json or\n"
+		"markdown, which is a postmortem to be completed by people.\n",
+		1, 1, OPTION_FORMAT, verb_incident },
+	{ "events", "[UNIT…]", "Follow what happens, one line each",
+		"Ends with Ctrl+C, or after -n lines.\n", 0, -1, OPTION_LINES, verb_events },
+	{ "enable", "UNIT…", "Let mendd restart a unit when it fails",
+		"Written to the configuration (Heal=restart); it outlives a reboot.\n", 1, -1, 0,
+		verb_enable },
+	{ "disable", "UNIT…", "Only observe a unit",
+		"Written to the configuration (Heal=observe); it outlives a reboot.\n", 1, -1, 0,
+		verb_disable },
+	{ "pause", "", "Stop all healing for a while",
+		"--for= is how long (5min); a pause always ends, after a week at the latest.\n"
+		"Units are still watched and incidents are still opened.\n",
+		0, 0, OPTION_FOR | OPTION_REASON, verb_pause },
+	{ "resume", "", "End a pause", "", 0, 0, 0, verb_resume },
+	{ "restart", "UNIT", "Restart a unit once and verify that it works",
+		"--reason= is needed: the incident says it. Goes past budget and observe-only,\n"
+		"not past the other interlocks.\n",
+		1, 1, OPTION_REASON, verb_restart },
+	{ "reset", "UNIT…", "Forget back-off and used-up budget of a unit", "", 1, -1, 0,
+		verb_reset },
+	{ "reload", "", "Read the configuration again",
+		"On a mistake the old configuration stays.\n", 0, 0, 0, verb_reload },
+	{ "metrics", "", "Print the metrics", "--format= is text (the default) or openmetrics.\n",
+		0, 0, OPTION_FORMAT, verb_metrics },
+	{ "check-config", "[FILE…]", "Look for mistakes in the configuration",
+		"Without FILE: the installed files. The running daemon reads them, so that what is\n"
+		"checked is what it would use.\n",
+		0, -1, 0, verb_check_config },
+	{ "doctor", "", "Say what this host lets mendd see and do",
+		"Each line is ok, degraded or missing, with what to do about it.\n", 0, 0, 0,
+		verb_doctor },
+	{ "plugins", "", "List plugins and why any was set aside", "", 0, 0, 0, verb_plugins },
+};
+const size_t n_verbs = ARRAY_SIZE(verbs);
+
+static const char options_text[] =
+	"Options, before or behind the verb:\n"
+	"  -h, --help            This text, or that of the verb\n"
+	"      --version         The version\n"
+	"      --json=MODE       pretty, short or off: JSON instead of text\n"
+	"      --no-legend       Neither header nor hints\n"
+	"      --no-pager        Do not pipe the output into a pager\n"
+	"  -q, --quiet           Print only what was asked for and errors\n"
+	"      --for=SPAN        How long, as 5min or \"1h 30min\"\n"
+	"      --reason=TEXT     Why; it is written down\n"
+	"      --format=FORMAT   Form of an incident or of the metrics\n"
+	"  -n, --lines=N         At most so many lines\n";
+
+void print_help(void)
+{
+	fputs("mendctl [OPTION…] [VERB] [UNIT…]\n\n"
+	      "Ask mendd how the services of this host are, and tell it what to do.\n\n"
+	      "Verbs:\n",
+		stdout);
+	for (size_t i = 0; i < n_verbs; i++) {
+		char usage[64];
+		/* "…" has three bytes and one column. */
+		int wide = strstr(verbs[i].arguments, "…") ? 2 : 0;
+
+		snprintf(usage, sizeof(usage), "%s %s", verbs[i].name, verbs[i].arguments);
+		printf("  %-*s%s\n", 24 + wide, usage, verbs[i].summary);
+	}
+	printf("\n%s\n", options_text);
+	fputs("\".service\" may be left out of unit names.\n\n"
+	      "Exit status: 0 all is well, 1 something is not, 2 usage, 3 unit not watched,\n"
+	      "4 mendd is not running.\n\nSee mendctl(1).\n",
+		stdout);
+}
+
+void print_verb_help(const struct verb *v)
+{
+	printf("mendctl %s%s%s\n\n%s.\n%s\n%s", v->name, *v->arguments ? " " : "", v->arguments,
+		v->summary, v->help, options_text);
+}

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The process connector through libnl; see connector.h. */
+#include "connector.h"
+#include "../base/clock.h"
+#include "../base/log.h"
+
+#include <linux/cn_proc.h>
+#include <linux/connector.h>
+#include <netlink/msg.h>
+#include <netlink/netlink.h>
+#include <string.h>
+#include <sys/wait.h>
+
+/* The kernel drops what does not fit; a burst of a thousand exits takes about 100 KiB. */
+#define RECEIVE_BYTES (512 * 1024)
+
+struct connector {
+	struct nl_sock *netlink; /* owned */
+	sd_event_source *source; /* owned */
+	connector_fn fn;
+	void *userdata;
+};
+
+static int on_message(struct nl_msg *message, void *userdata)
+{
+	struct nlmsghdr *header = nlmsg_hdr(message);
+	struct connector *c = userdata;
+	const struct proc_event *e;
+	const struct cn_msg *cn;
+	struct death d = { .source = DEATH_FROM_CONNECTOR };
+	int status;
+
+	if (nlmsg_datalen(header) < (int)(sizeof(*cn) + sizeof(*e)))
+		return NL_OK;
+	cn = nlmsg_data(header);
+	if (cn->id.idx != CN_IDX_PROC || cn->len < sizeof(*e))
+		return NL_OK;
+	e = (const struct proc_event *)cn->data;
+	/*
+	 * An event comes for each thread. That of the leader says that the leader has left, not
+	 * that the process is dead: PID 1 is asked before anybody believes it.
+	 */
+	if (e->what != PROC_EVENT_EXIT ||
+		e->event_data.exit.process_pid != e->event_data.exit.process_tgid)
+		return NL_OK;
+	d.time_ns = e->timestamp_ns;
+	d.seen_ns = clock_monotonic_ns();
+	d.pid = e->event_data.exit.process_tgid;
+	status = (int)e->event_data.exit.exit_code;
+	if (WIFSIGNALED(status)) {
+		d.signal = WTERMSIG(status);
+		d.core_dumped = WCOREDUMP(status);
+	} else
+		d.code = WEXITSTATUS(status);
+	c->fn(c->userdata, &d);
+	return NL_OK;
+}
+
+static int on_readable(sd_event_source *source, int fd, uint32_t revents, void *userdata)
+{
+	struct connector *c = userdata;
+	int r = nl_recvmsgs_default(c->netlink);
+
+	if (r < 0 && r != -NLE_AGAIN)
+		log_warning("the process connector lost events: %s", nl_geterror(r));
+	return 0;
+}
+
+static int subscribe(struct connector *c)
+{
+	struct {
+		struct cn_msg cn;
+		enum proc_cn_mcast_op op;
+	} __attribute__((packed)) request = {
+		.cn = { .id = { .idx = CN_IDX_PROC, .val = CN_VAL_PROC },
+			.len = sizeof(enum proc_cn_mcast_op) },
+		.op = PROC_CN_MCAST_LISTEN,
+	};
+
+	return nl_send_simple(c->netlink, NLMSG_DONE, 0, &request, sizeof(request));
+}
+
+struct connector *connector_free(struct connector *c)
+{
+	if (!c)
+		return NULL;
+	sd_event_source_disable_unref(c->source);
+	nl_socket_free(c->netlink);
+	free(c);
+	return NULL;
+}
+
+int connector_new(struct connector **ret, sd_event *event, connector_fn fn, void *userdata)
+{
+	struct connector *c = calloc(1, sizeof(*c));
+	int r;
+
+	if (!c)
+		return -ENOMEM;
+	c->fn = fn;
+	c->userdata = userdata;
+	c->netlink = nl_socket_alloc();
+	if (!c->netlink) {
+		free(c);
+		return -ENOMEM;
+	}
+	nl_socket_disable_seq_check(c->netlink);
+	nl_socket_modify_cb(c->netlink, NL_CB_VALID, NL_CB_CUSTOM, on_message, c);
+	nl_join_groups(c->netlink, CN_IDX_PROC);
+	r = nl_connect(c->netlink, NETLINK_CONNECTOR);
+	if (r >= 0) {
+		nl_socket_set_nonblocking(c->netlink);
+		nl_socket_set_buffer_size(c->netlink, RECEIVE_BYTES, 0);
+		r = subscribe(c);
+	}
+	if (r < 0) {
+		log_debug("process connector: %s", nl_geterror(r));
+		connector_free(c);
+		return r == -NLE_PERM ? -EPERM : -EOPNOTSUPP;
+	}
+	r = sd_event_add_io(
+		event, &c->source, nl_socket_get_fd(c->netlink), EPOLLIN, on_readable, c);
+	if (r < 0) {
+		connector_free(c);
+		return r;
+	}
+	*ret = c;
+	return 0;
+}

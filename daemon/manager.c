@@ -1,0 +1,511 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Creation, configuration and housekeeping of the daemon; see manager.h for the other parts.
+ * Creation is in the order of the flow, so that a record never meets a part that is not there yet.
+ */
+#include "manager.h"
+#include "base/clock.h"
+#include "edge/config_files.h"
+#include "edge/metrics_page.h"
+#include "../plugins/builtin.h"
+
+#include <fnmatch.h>
+#include <signal.h>
+#include <systemd/sd-daemon.h>
+
+/* Housekeeping: the kill switch, the end of a pause, sockets of units that have just started. */
+#define TICK_USEC USEC_PER_SEC
+/* Sockets of settled units change rarely; those of new ones are looked for at every tick. */
+#define SOCKETS_EVERY_NS (10 * NSEC_PER_SEC)
+#define YOUNG_NS (10 * NSEC_PER_SEC)
+#define REFRESH_NS (10 * NSEC_PER_SEC)
+#define KILL_SWITCH "/etc/mendd/healing-off"
+#define STORE_PATH "/var/lib/mendd/mendd.sqlite"
+#define PLUGIN_DIR "/usr/lib/mendd/plugins"
+
+/* A user's own manager is not a service in this sense: what runs below it belongs to the user. */
+static bool is_watchable(const struct manager *m, const char *name)
+{
+	return unit_name_is_service(name) && fnmatch("user@*.service", name, 0) != 0 &&
+	       fnmatch("user-runtime-dir@*.service", name, 0) != 0 &&
+	       !host_settings_excludes(&m->world.settings, name);
+}
+
+void manager_apply_settings(struct manager *m, struct unit *u)
+{
+	struct unit_settings old = u->settings;
+	bool same;
+
+	unit_settings_merge(
+		&u->settings, &m->world.settings, u->has_own_rule ? &u->own_rule : NULL, u->name);
+	same = str_eq(old.check, u->settings.check) &&
+	       old.check_interval_ns == u->settings.check_interval_ns &&
+	       old.check_timeout_ns == u->settings.check_timeout_ns;
+	if (same)
+		return;
+	plugin_host_check_stop(m->plugins, u->name);
+	u->check = (struct check_state) { .status = -1 };
+	if (*u->settings.check)
+		plugin_host_check_start(m->plugins, u->name, u->settings.check,
+			u->settings.check_interval_ns, u->settings.check_timeout_ns,
+			manager_on_check, m);
+}
+
+struct unit *manager_watch(struct manager *m, const char *name)
+{
+	struct unit *u = world_unit(&m->world, name);
+	struct unit_edge *e;
+
+	if (u && u->edge)
+		return u;
+	if (!is_watchable(m, name))
+		return NULL;
+	u = u ? u : world_unit_add(&m->world, name);
+	if (!u)
+		return NULL;
+	e = calloc(1, sizeof(*e));
+	if (!e) {
+		world_unit_remove(&m->world, u);
+		return NULL;
+	}
+	e->manager = m;
+	u->edge = e;
+	plugin_host_watch(m->plugins, u->name);
+	if (m->api)
+		api_unit_added(m->api, u);
+	/* The kernel may know of it before PID 1 has announced it. */
+	if (m->systemd)
+		systemd_read_all(m->systemd, u);
+	return u;
+}
+
+static void free_edge(struct unit *u)
+{
+	struct unit_edge *e = u->edge;
+
+	if (!e)
+		return;
+	sd_event_source_disable_unref(e->timer);
+	sd_event_source_disable_unref(e->store_timer);
+	free(e);
+	u->edge = NULL;
+}
+
+void manager_unwatch(struct manager *m, struct unit *u)
+{
+	api_unit_removed(m->api, u);
+	systemd_forget(m->systemd, u);
+	plugin_host_unwatch(m->plugins, u->name);
+	plugin_host_check_stop(m->plugins, u->name);
+	free_edge(u);
+	world_unit_remove(&m->world, u);
+}
+
+/* The settings as files have them now; on a mistake nothing changes. */
+static int load_settings(struct manager *m, struct strbuf *errors)
+{
+	struct world *w = &m->world;
+	struct host_settings fresh;
+	int r = config_load(NULL, &fresh, errors);
+
+	w->settings_ok = r >= 0;
+	str_copy(w->settings_error, sizeof(w->settings_error), strbuf_text(errors));
+	if (r < 0)
+		return r;
+	host_settings_done(&w->settings);
+	w->settings = fresh;
+	w->settings_loaded_usec = clock_realtime_usec();
+	log_set_level(fresh.log_level);
+	return 0;
+}
+
+int manager_reload(struct manager *m, char **ret_error)
+{
+	_cleanup_strbuf_ struct strbuf errors = {};
+	struct unit **units = NULL;
+	size_t n = 0;
+	int r;
+
+	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu",
+		(unsigned long long)(clock_monotonic_ns() / NSEC_PER_USEC));
+	r = load_settings(m, &errors);
+	if (r < 0) {
+		manager_tell_host(m, MESSAGE_CONFIG_ERROR, LOG_ERR,
+			"the configuration was not reloaded, the old one stays: %s",
+			strbuf_text(&errors));
+		if (ret_error)
+			*ret_error = strdup(strbuf_text(&errors));
+	} else if (world_units_sorted(&m->world, &units, &n) >= 0) {
+		for (size_t i = 0; i < n; i++) {
+			if (!is_watchable(m, units[i]->name)) {
+				if (units[i]->cgroup_id && m->kernel)
+					kernel_watch(m->kernel, units[i]->cgroup_id, false);
+				manager_unwatch(m, units[i]);
+				continue;
+			}
+			/* Its own section too: a person who reloads expects to see every change. */
+			systemd_read_all(m->systemd, units[i]);
+			manager_apply_settings(m, units[i]);
+			manager_step(m, units[i]);
+		}
+	}
+	free(units);
+	api_manager_changed(m->api);
+	sd_notify(0, "READY=1");
+	manager_status(m);
+	return r;
+}
+
+static void check_kill_switch(struct manager *m)
+{
+	struct pause *p = &m->world.pause;
+	bool there = access(KILL_SWITCH, F_OK) == 0;
+
+	if (there == p->kill_switch)
+		return;
+	p->kill_switch = there;
+	if (there)
+		manager_tell_host(m, MESSAGE_PAUSED, LOG_NOTICE,
+			"healing is off because " KILL_SWITCH " exists");
+	else {
+		manager_tell_host(
+			m, MESSAGE_RESUMED, LOG_NOTICE, "healing goes on: " KILL_SWITCH " is gone");
+		manager_step_waiting(m);
+	}
+	api_manager_changed(m->api);
+	manager_status(m);
+}
+
+static void check_pause(struct manager *m, uint64_t now)
+{
+	struct pause *p = &m->world.pause;
+
+	if (!p->active || now < p->until_ns)
+		return;
+	p->active = false;
+	store_put_pause(m->store, p, NULL, NULL);
+	manager_tell_host(m, MESSAGE_RESUMED, LOG_NOTICE, "the pause has ended; healing goes on");
+	manager_step_waiting(m);
+	api_manager_changed(m->api);
+	manager_status(m);
+}
+
+static bool any_young(const struct manager *m, uint64_t now)
+{
+	size_t cursor = 0;
+	struct unit *u;
+
+	while ((u = hash_next(&m->world.units, &cursor))) {
+		const struct unit_edge *e = u->edge;
+
+		if (e && e->up_since_ns && clock_since_ns(now, e->up_since_ns) < YOUNG_NS)
+			return true;
+	}
+	return false;
+}
+
+/* A scrape reads memory only: what has to be asked for is asked for here, now and then. */
+static void refresh_statistics(struct manager *m)
+{
+	struct store_stats stats;
+
+	if (m->kernel)
+		kernel_refresh(m->kernel);
+	store_stats(m->store, &stats);
+	m->world.store_written = stats.written;
+}
+
+static int on_tick(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct manager *m = userdata;
+	uint64_t now = clock_monotonic_ns();
+
+	check_kill_switch(m);
+	check_pause(m, now);
+	if (clock_since_ns(now, m->sockets_read_ns) >= SOCKETS_EVERY_NS || any_young(m, now))
+		manager_read_sockets(m);
+	if (clock_since_ns(now, m->refreshed_ns) >= REFRESH_NS) {
+		m->refreshed_ns = now;
+		refresh_statistics(m);
+	}
+	manager_forget_cgroups(m, now);
+	sd_event_source_set_time_relative(source, TICK_USEC);
+	sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+	return 0;
+}
+
+static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata)
+{
+	manager_reload(userdata, NULL);
+	return 0;
+}
+
+/* The bus is how systemd is asked: without it, begin anew. The FD store keeps the kernel's records.
+ */
+static int on_disconnected(sd_bus_message *message, void *userdata, sd_bus_error *ret_error)
+{
+	struct manager *m = userdata;
+
+	log_error("the connection to the system bus is gone; starting anew");
+	m->exit_code = EXIT_FAILURE;
+	sd_event_exit(m->event, EXIT_FAILURE);
+	return 0;
+}
+
+static void on_store_state(void *userdata, int error, const char *text)
+{
+	struct manager *m = userdata;
+
+	world_feature(&m->world, "store", error >= 0, "%s", text);
+	if (error < 0) {
+		m->world.store_failures++;
+		manager_tell_host(m, MESSAGE_STORE_ERROR, LOG_ERR,
+			"incidents cannot be stored: %s; healing goes on", text);
+	} else if (m->store_failing)
+		manager_tell_host(m, MESSAGE_STORE_RECOVERED, LOG_NOTICE, "%s", text);
+	m->store_failing = error < 0;
+	if (m->api)
+		api_manager_changed(m->api);
+}
+
+static const char *plugin_config(void *userdata, const char *plugin, const char *key)
+{
+	const struct host_settings *s = &((struct manager *)userdata)->world.settings;
+	const char *value = NULL;
+
+	/* Later files win. */
+	for (size_t i = 0; i < s->n_plugin_settings; i++)
+		if (str_eq(s->plugin_settings[i].plugin, plugin) &&
+			str_eq(s->plugin_settings[i].key, key))
+			value = s->plugin_settings[i].value;
+	return value;
+}
+
+static int dump_metrics(void *userdata, const char *format, struct strbuf *ret)
+{
+	const struct manager *m = userdata;
+
+	return metrics_page(&m->world, NULL,
+		str_eq(format, "openmetrics") ? METRIC_OPENMETRICS : METRIC_TEXT, ret);
+}
+
+static void restore_unit(
+	void *userdata, const char *name, const struct heal *heal, enum heal_mode mode)
+{
+	struct manager *m = userdata;
+	struct unit *u = is_watchable(m, name) ? manager_watch(m, name) : NULL;
+
+	if (u)
+		u->heal = *heal;
+}
+
+static int open_bus(struct manager *m)
+{
+	int r = sd_bus_open_system(&m->bus);
+
+	if (r < 0)
+		return log_error_errno(r, "cannot connect to the system bus");
+	sd_bus_set_exit_on_disconnect(m->bus, 0);
+	r = sd_bus_attach_event(m->bus, m->event, SD_EVENT_PRIORITY_NORMAL);
+	if (r < 0)
+		return r;
+	return sd_bus_match_signal_async(m->bus, NULL, "org.freedesktop.DBus.Local",
+		"/org/freedesktop/DBus/Local", "org.freedesktop.DBus.Local", "Disconnected",
+		on_disconnected, NULL, m);
+}
+
+static int open_plugins(struct manager *m)
+{
+	int r = plugin_host_new(&m->plugins, m->event, m->bus, &m->world);
+
+	if (r < 0)
+		return r;
+	plugin_host_set_config(m->plugins, plugin_config, m);
+	plugin_host_set_observer(m->plugins, manager_on_observation, m);
+	plugin_host_register(m->plugins, &journal_plugin);
+	plugin_host_register(m->plugins, &restart_plugin);
+	plugin_host_register(m->plugins, &tcp_plugin);
+	plugin_host_load_dir(m->plugins, PLUGIN_DIR);
+	return 0;
+}
+
+static int open_store(struct manager *m)
+{
+	struct store_options options = { .on_state = on_store_state, .userdata = m };
+	int r = store_open(&m->store, m->event, STORE_PATH, &options);
+
+	if (r < 0)
+		return log_error_errno(r, "cannot begin to store incidents");
+	if (store_healthy(m->store))
+		world_feature(&m->world, "store", true, STORE_PATH);
+	store_load_units(m->store, restore_unit, m);
+	store_load_pause(m->store, &m->world.pause);
+	manager_resume_open(m);
+	return 0;
+}
+
+static void open_kernel(struct manager *m)
+{
+	int r = kernel_new(
+		&m->kernel, m->event, &m->world, &m->stored, &manager_kernel_handlers, m);
+
+	if (r >= 0) {
+		kernel_scan(m->kernel);
+		return;
+	}
+	m->world.degraded = true;
+	r = connector_new(&m->connector, m->event, manager_on_connector, m);
+	errno = -r;
+	if (r >= 0)
+		world_feature(
+			&m->world, "connector", true, "deaths of main processes, without killers");
+	else
+		world_feature(&m->world, "connector", false,
+			"the process connector is not to be had: %m");
+	manager_tell_host(m, MESSAGE_DEGRADED, LOG_WARNING,
+		"DEGRADED: the kernel programs are not loaded (%s); deaths come from %s, and nobody can "
+		"tell who sent a signal",
+		world_find_feature(&m->world, "bpf") ? world_find_feature(&m->world, "bpf")->text
+						     : "no cgroup v2",
+		r >= 0 ? "the process connector and systemd" : "systemd alone");
+}
+
+static int open_metrics(struct manager *m)
+{
+	int fd = fdstore_take(&m->stored, "metrics");
+	int r = metrics_server_new(&m->metrics, m->event, &m->world, fd);
+
+	if (r < 0) {
+		/* Another process has the port: said, and healing goes on without it. */
+		errno = -r;
+		world_feature(&m->world, "metrics", false, "the metrics port cannot be opened: %m");
+		return log_warning_errno(r, "cannot serve metrics");
+	}
+	world_feature(&m->world, "metrics", true, "http://localhost:%d/metrics", METRICS_PORT);
+	while ((fd = fdstore_take(&m->stored, "metrics")) >= 0)
+		metrics_server_listen(m->metrics, fd);
+	return 0;
+}
+
+static void report_start(struct manager *m)
+{
+	manager_tell_host(m, MESSAGE_DAEMON_STARTED, LOG_INFO,
+		"mendd " MENDD_VERSION " has started%s",
+		m->kernel && kernel_is_adopted(m->kernel)
+			? "; the kernel's records of the time in between are not lost"
+			: "");
+	if (!m->world.settings_ok)
+		manager_tell_host(m, MESSAGE_CONFIG_ERROR, LOG_ERR,
+			"the configuration is not used, defaults are: %s", m->world.settings_error);
+}
+
+static int open_all(struct manager *m)
+{
+	_cleanup_strbuf_ struct strbuf errors = {};
+	int r;
+
+	fdstore_receive(&m->stored);
+	load_settings(m, &errors); /* a mistake is told by report_start(), and defaults stay */
+	r = open_bus(m);
+	if (r >= 0)
+		r = open_plugins(m);
+	if (r >= 0)
+		r = open_store(m);
+	if (r < 0)
+		return r;
+	manager_fill_verbs(m, &m->verbs);
+	r = api_new(&m->api, m->bus, &m->world, &m->verbs);
+	if (r < 0)
+		return log_error_errno(r, "cannot put org.mendd1 on the bus");
+	if (sockets_new(&m->sockets) < 0)
+		world_feature(&m->world, "sockets", false, "sock_diag is not to be had");
+	else
+		world_feature(&m->world, "sockets", true, "who listens where, from sock_diag");
+	open_kernel(m);
+	r = systemd_new(&m->systemd, m->bus, &m->world, &manager_systemd_handlers, m);
+	if (r < 0)
+		return log_error_errno(r, "cannot ask systemd");
+	open_metrics(m);
+	api_set_dump_metrics(m->api, dump_metrics, m);
+	fdstore_discard(&m->stored, "mendd-v");
+	report_start(m);
+	return 0;
+}
+
+struct manager *manager_free(struct manager *m)
+{
+	size_t cursor = 0;
+	struct unit *u;
+	void *name;
+
+	if (!m)
+		return NULL;
+	metrics_server_free(m->metrics);
+	api_free(m->api);
+	plugin_host_free(m->plugins);
+	if (m->bus)
+		sd_bus_flush_close_unref(m->bus);
+	systemd_free(m->systemd);
+	kernel_free(m->kernel);
+	connector_free(m->connector);
+	sockets_free(m->sockets);
+	store_close(m->store);
+	while ((u = hash_next(&m->world.units, &cursor)))
+		free_edge(u);
+	cursor = 0;
+	while ((name = hash_next(&m->cgroups, &cursor)))
+		free(name);
+	hash_done(&m->cgroups);
+	world_done(&m->world);
+	sd_event_source_disable_unref(m->tick);
+	sd_event_unref(m->event);
+	free(m);
+	return NULL;
+}
+
+int manager_new(struct manager **ret)
+{
+	struct manager *m = calloc(1, sizeof(*m));
+	int r;
+
+	if (!m)
+		return -ENOMEM;
+	world_init(&m->world);
+	m->world.started_usec = clock_realtime_usec();
+	m->helper_limit = (struct ratelimit) { .interval_ns = 60 * NSEC_PER_SEC, .burst = 20 };
+	m->loss_limit = (struct ratelimit) { .interval_ns = 60 * NSEC_PER_SEC, .burst = 2 };
+	r = sd_event_default(&m->event);
+	if (r >= 0)
+		r = sd_event_add_signal(m->event, NULL, SIGTERM, NULL, NULL);
+	if (r >= 0)
+		r = sd_event_add_signal(m->event, NULL, SIGINT, NULL, NULL);
+	if (r >= 0)
+		r = sd_event_add_signal(m->event, NULL, SIGHUP, on_hangup, m);
+	if (r >= 0)
+		r = sd_event_add_time_relative(m->event, &m->tick, CLOCK_MONOTONIC, TICK_USEC,
+			USEC_PER_SEC / 10, on_tick, m);
+	if (r >= 0)
+		r = open_all(m);
+	if (r < 0) {
+		manager_free(m);
+		return r;
+	}
+	*ret = m;
+	return 0;
+}
+
+int manager_run(struct manager *m)
+{
+	int r;
+
+	/* Fed from the loop: a loop that hangs is noticed by systemd. */
+	sd_event_set_watchdog(m->event, 1);
+	check_kill_switch(m);
+	sd_notify(0, "READY=1");
+	manager_status(m);
+	r = sd_event_loop(m->event);
+	sd_notify(0, "STOPPING=1");
+	if (r >= 0 && m->exit_code == 0)
+		manager_tell_host(m, MESSAGE_DAEMON_STOPPED, LOG_INFO, "mendd has stopped");
+	return r < 0 ? EXIT_FAILURE : m->exit_code;
+}

@@ -1,0 +1,392 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What the kernel, PID 1, checks and sources report becomes unit state; then the unit is judged
+ * (manager_step.c). Nothing is decided here.
+ */
+#include "manager.h"
+#include "base/clock.h"
+#include "edge/config_files.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+/* How long a cgroup that is gone keeps its name: far longer than a record can be late. */
+#define TOMBSTONE_NS (60 * NSEC_PER_SEC)
+/* A service that has not opened a socket in this time after its start has none. */
+#define SETTLED_NS (60 * NSEC_PER_SEC)
+#define CGROUP_ROOT "/sys/fs/cgroup"
+
+struct cgroup_name {
+	uint64_t id;
+	uint64_t gone_ns; /* 0: it exists */
+	char unit[];
+};
+
+static struct unit *unit_of_cgroup(struct manager *m, uint64_t id)
+{
+	const struct cgroup_name *c = hash_get_u64(&m->cgroups, id);
+
+	return c ? world_unit(&m->world, c->unit) : NULL;
+}
+
+static void remember_cgroup(struct manager *m, uint64_t id, const char *unit)
+{
+	struct cgroup_name *c = hash_get_u64(&m->cgroups, id);
+
+	if (c && str_eq(c->unit, unit)) {
+		c->gone_ns = 0;
+		return;
+	}
+	free(hash_remove_u64(&m->cgroups, id));
+	if (m->cgroups.live >= CGROUPS_MAX)
+		return;
+	c = malloc(sizeof(*c) + strlen(unit) + 1);
+	if (!c)
+		return;
+	c->id = id;
+	c->gone_ns = 0;
+	memcpy(c->unit, unit, strlen(unit) + 1);
+	if (hash_put_u64(&m->cgroups, id, c) < 0)
+		free(c);
+}
+
+void manager_forget_cgroups(struct manager *m, uint64_t now_ns)
+{
+	struct cgroup_name *c;
+	size_t cursor = 0;
+
+	while ((c = hash_next(&m->cgroups, &cursor)))
+		if (c->gone_ns && clock_since_ns(now_ns, c->gone_ns) > TOMBSTONE_NS)
+			free(hash_remove_u64(&m->cgroups, c->id));
+}
+
+static void on_cgroup(void *userdata, uint64_t id, const char *name)
+{
+	struct manager *m = userdata;
+	struct unit *u = manager_watch(m, name);
+
+	if (!u) {
+		kernel_watch(m->kernel, id, false);
+		return;
+	}
+	remember_cgroup(m, id, name);
+	u->cgroup_id = id;
+	u->listening_now = (struct socket_set) {};
+}
+
+static void on_cgroup_gone(void *userdata, uint64_t id)
+{
+	struct manager *m = userdata;
+	struct cgroup_name *c = hash_get_u64(&m->cgroups, id);
+	struct unit *u = c ? world_unit(&m->world, c->unit) : NULL;
+
+	if (c)
+		c->gone_ns = clock_monotonic_ns();
+	if (u && u->cgroup_id == id)
+		u->cgroup_id = 0;
+}
+
+/*
+ * Whether the OOM killer came because of the unit's own memory limit: its cgroup counts "oom" only
+ * then, and "oom_kill" also when an outer limit or the whole host was the reason. memory.events(5)
+ * in the kernel's cgroup-v2.rst. The cgroup still exists while its process is dying.
+ */
+static bool own_limit_was_hit(const struct unit *u)
+{
+	char path[640], line[128];
+	_cleanup_fclose_ FILE *f = NULL;
+	unsigned long long n;
+
+	snprintf(path, sizeof(path), CGROUP_ROOT "%s/memory.events", u->facts.cgroup);
+	f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "oom %llu", &n) == 1)
+			return n > 0;
+	return false;
+}
+
+/* A child of PID 1: the main process or one that systemd runs around it. */
+static bool is_central(const struct unit *u, const struct death *d)
+{
+	return d->parent_pid == 1 || d->pid == u->facts.main_pid ||
+	       d->pid == u->facts.exec_main_pid;
+}
+
+static void on_unit_death(struct manager *m, struct unit *u, const struct death *seen)
+{
+	struct death d = *seen;
+
+	if (d.killer == KILLER_OOM)
+		d.oom_own_limit = own_limit_was_hit(u);
+	unit_note_death(u, &d);
+	delay_histogram_add(&m->world.detection,
+		(double)clock_since_ns(clock_monotonic_ns(), d.time_ns) / (double)NSEC_PER_SEC);
+	if (is_central(u, &d)) {
+		unit_remember_death(u, &d);
+		/* What PID 1 killed, it has a reason for: its Result is needed as well. */
+		if (d.killer != KILLER_SYSTEMD && d.pid == u->facts.exec_main_pid)
+			systemd_read_quick(m->systemd, u);
+		else
+			systemd_read(m->systemd, u);
+	} else if (d.signal)
+		manager_tell_helper(m, u, &d);
+}
+
+static void on_death(void *userdata, uint64_t cgroup, const struct death *d)
+{
+	struct manager *m = userdata;
+	struct unit *u = unit_of_cgroup(m, cgroup);
+
+	if (u)
+		on_unit_death(m, u, d);
+}
+
+void manager_on_connector(void *userdata, const struct death *d)
+{
+	struct manager *m = userdata;
+	size_t cursor = 0;
+	struct unit *u;
+
+	while ((u = hash_next(&m->world.units, &cursor)))
+		if (d->pid == u->facts.main_pid) {
+			on_unit_death(m, u, d);
+			return;
+		}
+}
+
+static void on_exec(void *userdata, uint64_t cgroup, pid_t pid, const struct program *p)
+{
+	struct manager *m = userdata;
+	struct unit *u = unit_of_cgroup(m, cgroup);
+	const struct program *old;
+	struct program new = *p;
+
+	if (!u)
+		return;
+	old = &u->program;
+	new.changed = *old->path &&str_eq(old->path, new.path) &&
+		      (old->device != new.device || old->inode != new.inode ||
+			      old->mtime_ns != new.mtime_ns);
+	u->program = new;
+}
+
+static void on_loss(void *userdata, const char *kind, uint64_t count)
+{
+	struct manager *m = userdata;
+	size_t cursor = 0;
+	struct unit *u;
+
+	/* What was lost may have been a death: PID 1 knows which units are down. */
+	while ((u = hash_next(&m->world.units, &cursor)))
+		systemd_read(m->systemd, u);
+	if (ratelimit_pass(&m->loss_limit, clock_monotonic_ns()))
+		manager_tell_host(m, MESSAGE_EVENTS_LOST, LOG_WARNING,
+			"%llu records of kind %s were lost; asking systemd how its units stand",
+			(unsigned long long)count, kind);
+}
+
+const struct kernel_handlers manager_kernel_handlers = {
+	.on_death = on_death,
+	.on_exec = on_exec,
+	.on_cgroup = on_cgroup,
+	.on_cgroup_gone = on_cgroup_gone,
+	.on_loss = on_loss,
+};
+
+static void on_unit(void *userdata, const char *name)
+{
+	manager_watch(userdata, name);
+}
+
+/*
+ * PID 1 has unloaded it. What is remembered of a unit that has a history stays, unless its file is
+ * gone for good, as that of a transient unit is: these would fill the table.
+ */
+static void on_unit_gone(void *userdata, const char *name)
+{
+	struct manager *m = userdata;
+	struct unit *u = world_unit(&m->world, name);
+
+	if (!u->incident && u->heal.state == HEAL_STATE_IDLE)
+		manager_unwatch(m, u);
+}
+
+/* Without BPF nobody tells of cgroups: their ids come from the path that PID 1 names. */
+static void find_cgroup(struct manager *m, struct unit *u)
+{
+	char path[640];
+	struct stat st;
+
+	if (m->kernel || !*u->facts.cgroup)
+		return;
+	snprintf(path, sizeof(path), CGROUP_ROOT "%s", u->facts.cgroup);
+	if (stat(path, &st) < 0)
+		return;
+	u->cgroup_id = st.st_ino;
+	remember_cgroup(m, st.st_ino, u->name);
+}
+
+static void read_files(struct manager *m, struct unit *u, const struct unit_files *files)
+{
+	char error[256], before[256];
+
+	str_copy(before, sizeof(before), u->settings.error);
+	config_read_own_rule(files->fragment, files->drop_ins, &u->own_rule, &u->has_own_rule,
+		error, sizeof(error));
+	manager_apply_settings(m, u);
+	if (*error && !str_eq(error, before))
+		manager_tell_unit(m, u, MESSAGE_CONFIG_ERROR, LOG_WARNING,
+			"its [X-Mendd] section is not used: %s", error);
+}
+
+static void on_facts(void *userdata, struct unit *u, const struct unit_files *files)
+{
+	const struct unit_facts *f = &u->facts;
+	struct manager *m = userdata;
+	struct unit_edge *e = u->edge;
+	uint64_t now = clock_monotonic_ns();
+
+	if (e->exec_main_pid && f->exec_main_pid != e->exec_main_pid) {
+		u->former = (struct former) { .exec_main_pid = e->exec_main_pid,
+			.n_restarts = e->n_restarts,
+			.changed_ns = now };
+		str_copy(u->former.invocation, sizeof(u->former.invocation), e->invocation);
+	}
+	e->exec_main_pid = f->exec_main_pid;
+	e->n_restarts = f->n_restarts;
+	if (!str_eq(e->invocation, f->invocation)) {
+		str_copy(e->invocation, sizeof(e->invocation), f->invocation);
+		e->up_since_ns = 0;
+	}
+	if (f->active != ACTIVE_ACTIVE)
+		e->up_since_ns = 0;
+	else if (e->up_since_ns == 0)
+		e->up_since_ns = now;
+	find_cgroup(m, u);
+	if (files)
+		read_files(m, u, files);
+	manager_step(m, u);
+}
+
+static void on_no_facts(void *userdata, struct unit *u)
+{
+	/* Facts stay as old as they are; the interlock "stale" knows. The next change asks again.
+	 */
+	manager_step(userdata, u);
+}
+
+static void on_job(void *userdata, const char *unit, uint32_t id, const char *result)
+{
+	struct manager *m = userdata;
+	struct unit *u = world_unit(&m->world, unit);
+	uint64_t now = clock_monotonic_ns();
+
+	/* During our own action the job is our own: it was queued with mode "fail". */
+	if (u->heal.state == HEAL_STATE_ACT)
+		return;
+	if (!result) {
+		u->job = (struct foreign_job) { .id = id, .seen_ns = now };
+		return;
+	}
+	if (u->job.id != id)
+		u->job = (struct foreign_job) { .id = id, .seen_ns = now };
+	u->job.ended_ns = now;
+	str_copy(u->job.result, sizeof(u->job.result), result);
+	systemd_read(m->systemd, u);
+}
+
+static void on_complete(void *userdata)
+{
+	struct manager *m = userdata;
+
+	m->complete = true;
+	log_info("%zu services are watched", m->world.units.live);
+	manager_status(m);
+}
+
+const struct systemd_handlers manager_systemd_handlers = {
+	.on_unit = on_unit,
+	.on_unit_gone = on_unit_gone,
+	.on_facts = on_facts,
+	.on_no_facts = on_no_facts,
+	.on_job = on_job,
+	.on_complete = on_complete,
+};
+
+void manager_on_check(void *userdata, const char *unit, const struct mend_verdict *v)
+{
+	struct manager *m = userdata;
+	struct unit *u = world_unit(&m->world, unit);
+	struct check_state *c;
+
+	if (!u)
+		return;
+	c = &u->check;
+	c->in_row = c->status == v->status ? c->in_row + 1 : 1;
+	c->status = v->status;
+	c->time_ns = clock_monotonic_ns();
+	str_copy(c->text, sizeof(c->text), v->text);
+	if (v->status != MEND_OK && c->in_row == 1)
+		manager_tell_unit(m, u, MESSAGE_CHECK_FAILED,
+			v->status == MEND_CRITICAL ? LOG_ERR : LOG_WARNING, "check: %s", v->text);
+	manager_step(m, u);
+}
+
+int manager_on_observation(void *userdata, const struct mend_observation *o)
+{
+	struct manager *m = userdata;
+	struct unit *u = world_unit(&m->world, o->unit);
+
+	if (!u)
+		return -ENOENT;
+	/* A source is believed as much as PID 1 confirms: it is an occasion to look. */
+	return systemd_read(m->systemd, u);
+}
+
+static void clear_sockets(struct manager *m, uint64_t now_ns)
+{
+	size_t cursor = 0;
+	struct unit *u;
+
+	while ((u = hash_next(&m->world.units, &cursor)))
+		u->listening_now = (struct socket_set) { .read_ns = now_ns };
+}
+
+static void on_socket(void *userdata, uint64_t cgroup, const struct listening_socket *socket)
+{
+	struct manager *m = userdata;
+	uint64_t id = m->kernel ? kernel_unit_cgroup(m->kernel, cgroup) : cgroup;
+	struct unit *u = unit_of_cgroup(m, id);
+	struct socket_set *set;
+
+	if (!u)
+		return;
+	set = &u->listening_now;
+	if (set->n < SOCKETS_MAX)
+		set->sockets[set->n++] = *socket;
+}
+
+/* Reads who listens where, and takes that as the normal state of units that are well. */
+void manager_read_sockets(struct manager *m)
+{
+	uint64_t now = clock_monotonic_ns();
+	size_t cursor = 0;
+	struct unit *u;
+
+	if (!m->sockets)
+		return;
+	clear_sockets(m, now);
+	if (sockets_read(m->sockets, on_socket, m) < 0)
+		return;
+	m->sockets_read_ns = now;
+	while ((u = hash_next(&m->world.units, &cursor))) {
+		const struct unit_edge *e = u->edge;
+
+		if (u->heal.state != HEAL_STATE_IDLE || !e->up_since_ns)
+			continue;
+		/* None yet: it may still be starting. None for long: it does not listen any more.
+		 */
+		if (u->listening_now.n > 0 || clock_since_ns(now, e->up_since_ns) > SETTLED_NS)
+			u->listening = u->listening_now;
+	}
+}

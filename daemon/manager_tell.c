@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Telling: every record that goes to the sinks is built here, with its evidence as fields. A
+ * message begins with the unit and is one sentence that a person understands at 3 a.m.
+ */
+#include "manager.h"
+#include "base/clock.h"
+#include "judge/verify.h"
+
+#include <stdarg.h>
+#include <systemd/sd-daemon.h>
+
+enum {
+	FIELDS_MAX = 40,
+	FIELD_TEXT = 8192, /* all values of one record together */
+};
+
+struct record {
+	struct mend_field fields[FIELDS_MAX];
+	uint32_t n;
+	char text[FIELD_TEXT];
+	size_t used;
+};
+
+_printf_(3, 4) static void add(struct record *r, const char *key, const char *format, ...)
+{
+	size_t room = sizeof(r->text) - r->used;
+	va_list ap;
+	int n;
+
+	if (r->n == FIELDS_MAX)
+		return;
+	va_start(ap, format);
+	n = vsnprintf(r->text + r->used, room, format, ap);
+	va_end(ap);
+	if (n <= 0 || (size_t)n >= room)
+		return; /* an empty field says nothing; one that is cut off would say something
+			   wrong */
+	r->fields[r->n++] = (struct mend_field) { .key = key, .value = r->text + r->used };
+	r->used += (size_t)n + 1;
+}
+
+static void add_death(struct record *r, const struct death *d)
+{
+	if (d->time_ns == 0)
+		return;
+	add(r, "MENDD_EXIT_PID", "%d", (int)d->pid);
+	add(r, "MENDD_EXIT_COMM", "%s", d->comm);
+	if (d->signal)
+		add(r, "MENDD_EXIT_SIGNAL", "%s", signal_name(d->signal));
+	else
+		add(r, "MENDD_EXIT_STATUS", "%d", d->code);
+	add(r, "MENDD_EXIT_CODE", "%s",
+		d->signal ? d->core_dumped ? "dumped" : "killed" : "exited");
+	add(r, "MENDD_KILLER", "%s", killer_word(d->killer));
+	if (d->killer != KILLER_PROCESS)
+		return;
+	add(r, "MENDD_KILLER_PID", "%d", (int)d->killer_pid);
+	add(r, "MENDD_KILLER_COMM", "%s", d->killer_comm);
+	add(r, "MENDD_KILLER_UID", "%u", (unsigned int)d->killer_uid);
+	add(r, "MENDD_KILLER_UNIT", "%s", d->killer_unit);
+}
+
+static void add_incident(struct record *r, const struct unit *u)
+{
+	const struct heal *h = &u->heal;
+	const struct attempt *a = &h->attempt;
+	const struct incident *i = u->incident;
+
+	add(r, "MENDD_HEAL_STATE", "%s", heal_state_word(h->state));
+	if (h->refusal != REFUSAL_NONE)
+		add(r, "MENDD_REFUSAL", "%s", refusal_word(h->refusal));
+	if (!i)
+		return;
+	add(r, "MENDD_INCIDENT_ID", "%s", i->id);
+	add(r, "MENDD_CAUSE", "%s", cause_word(i->cause));
+	add(r, "MENDD_RULE", "unit-down");
+	add(r, "MENDD_DETECT_USEC", "%llu",
+		(unsigned long long)((i->detected_ns - i->opened_ns) / NSEC_PER_USEC));
+	add_death(r, &i->death);
+	if (!a->number)
+		return;
+	add(r, "MENDD_ACTION", "%s", action_word(a->action));
+	add(r, "MENDD_ATTEMPT", "%u", a->number);
+	if (a->sent_ns > i->opened_ns)
+		add(r, "MENDD_ACT_USEC", "%llu",
+			(unsigned long long)((a->sent_ns - h->trouble.time_ns) / NSEC_PER_USEC));
+	if (a->verdict != VERDICT_NONE)
+		add(r, "MENDD_VERDICT", "%s", verdict_word(a->verdict));
+	if (a->verified_ns)
+		add(r, "MENDD_RECOVERY_USEC", "%llu",
+			(unsigned long long)((a->verified_ns - i->opened_ns) / NSEC_PER_USEC));
+}
+
+static void emit(struct manager *m, struct record *r, const char *unit, enum message_kind kind,
+	int priority, const char *message)
+{
+	struct mend_record record = {
+		.size = sizeof(record),
+		.priority = priority,
+		.time_ns = clock_monotonic_ns(),
+		.kind = message_kind_word(kind),
+		.unit = unit,
+		.message = message,
+		.fields = r->fields,
+		.n_fields = r->n,
+	};
+
+	plugin_host_emit(m->plugins, &record);
+}
+
+void manager_tell_unit(struct manager *m, const struct unit *u, enum message_kind kind,
+	int priority, const char *format, ...)
+{
+	struct record r = { .n = 0 };
+	char message[640];
+	va_list ap;
+	int n;
+
+	n = snprintf(message, sizeof(message), "%s: ", u->name);
+	va_start(ap, format);
+	vsnprintf(message + n, sizeof(message) - (size_t)n, format, ap);
+	va_end(ap);
+	add_incident(&r, u);
+	emit(m, &r, u->name, kind, priority, message);
+}
+
+void manager_tell_host(
+	struct manager *m, enum message_kind kind, int priority, const char *format, ...)
+{
+	struct record r = { .n = 0 };
+	char message[640];
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(message, sizeof(message), format, ap);
+	va_end(ap);
+	emit(m, &r, NULL, kind, priority, message);
+}
+
+void manager_tell_helper(struct manager *m, const struct unit *u, const struct death *d)
+{
+	struct record r = { .n = 0 };
+	char message[640], text[256];
+	bool oom = d->killer == KILLER_OOM;
+
+	if (!ratelimit_pass(&m->helper_limit, clock_monotonic_ns()))
+		return;
+	death_describe(d, text, sizeof(text));
+	snprintf(message, sizeof(message), "%s: its process %s[%d] was %s; the unit goes on",
+		u->name, d->comm, (int)d->pid, text);
+	add_death(&r, d);
+	emit(m, &r, u->name, oom ? MESSAGE_HIDDEN_OOM : MESSAGE_HELPER_DIED, LOG_WARNING, message);
+}
+
+static void evidence_string(struct strbuf *b, const char *key, const char *value)
+{
+	strbuf_addf(b, "%s\"%s\":\"", b->len > 1 ? "," : "", key);
+	strbuf_add_json(b, value);
+	strbuf_add(b, "\"");
+}
+
+/* What systemd says, which program ran, and where it listened: captured before anything is done. */
+char *manager_evidence(const struct unit *u)
+{
+	const struct unit_facts *f = &u->facts;
+	_cleanup_strbuf_ struct strbuf b = {};
+	char name[64];
+
+	strbuf_add(&b, "{");
+	evidence_string(&b, "active_state", active_state_word(f->active));
+	evidence_string(&b, "sub_state", f->sub_state);
+	if (*f->result)
+		evidence_string(&b, "result", f->result);
+	evidence_string(&b, "invocation", f->invocation);
+	evidence_string(&b, "restart_policy", f->restart);
+	strbuf_addf(&b, ",\"exec_main_pid\":%d,\"exec_main_code\":%d,\"exec_main_status\":%d",
+		(int)f->exec_main_pid, f->exec_main_code, f->exec_main_status);
+	if (*u->program.path) {
+		evidence_string(&b, "program", u->program.path);
+		strbuf_addf(&b, ",\"program_changed\":%s", u->program.changed ? "true" : "false");
+	}
+	if (u->check.status >= 0)
+		evidence_string(&b, "check", u->check.text);
+	strbuf_add(&b, ",\"listening\":[");
+	for (size_t i = 0; i < u->listening.n; i++) {
+		socket_describe(&u->listening.sockets[i], name, sizeof(name));
+		strbuf_addf(&b, "%s\"%s\"", i ? "," : "", name);
+	}
+	strbuf_add(&b, "]}");
+	return strbuf_take(&b);
+}
+
+void manager_status(struct manager *m)
+{
+	const struct world *w = &m->world;
+	size_t cursor = 0, open = 0, healed = 0;
+	struct unit *u;
+
+	while ((u = hash_next(&w->units, &cursor))) {
+		open += u->incident && u->incident->open;
+		healed += u->settings.heal == HEAL_RESTART;
+	}
+	sd_notifyf(0, "STATUS=%s%zu services watched, healing %s for %zu, %zu open incidents",
+		w->degraded ? "DEGRADED (no BPF): " : "", w->units.live,
+		w->pause.active || w->pause.kill_switch ? "PAUSED" : "enabled", healed, open);
+}

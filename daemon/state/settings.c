@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Settings as values: their defaults, how a unit's are put together from several rules, and which
+ * rule is meant for which unit. Their text form is read in settings_parse.c. See settings.h.
+ */
+#include "settings.h"
+#include "../base/str.h"
+
+#include <fnmatch.h>
+#include <syslog.h>
+
+void unit_settings_init(struct unit_settings *s)
+{
+	*s = (struct unit_settings) {
+		.heal = HEAL_OBSERVE, /* nothing is touched before somebody says so */
+		.severity = SEVERITY_WARNING,
+		/* A crash loop ends after the first window; a daily one is seen in the second. */
+		.budget = { { 5, 60 * NSEC_PER_SEC }, { 20, 24 * 3600 * NSEC_PER_SEC } },
+		.backoff_first_ns = NSEC_PER_SEC,
+		.backoff_max_ns = 60 * NSEC_PER_SEC,
+		/*
+		 * Long enough for a server that cannot bind its port to have died again, short
+		 * enough for a verdict within two seconds of the death; what dies later is a
+		 * relapse, which probation is there for.
+		 */
+		.verify_for_ns = NSEC_PER_SEC,
+		.probation_ns = 5 * 60 * NSEC_PER_SEC,
+		.check_interval_ns = 30 * NSEC_PER_SEC,
+		.check_timeout_ns = 10 * NSEC_PER_SEC, /* what monitoring plugins expect */
+		.check_failures = 3,
+	};
+}
+
+void host_settings_init(struct host_settings *s)
+{
+	*s = (struct host_settings) {
+		.log_level = LOG_INFO,
+		.units_max = UNITS_MAX,
+	};
+}
+
+void host_settings_done(struct host_settings *s)
+{
+	if (!s)
+		return;
+	for (size_t i = 0; i < s->n_plugin_settings; i++) {
+		free(s->plugin_settings[i].plugin);
+		free(s->plugin_settings[i].key);
+		free(s->plugin_settings[i].value);
+	}
+	free(s->plugin_settings);
+	free(s->rules);
+	*s = (struct host_settings) {};
+}
+
+static void apply(struct unit_settings *s, const struct unit_rule *rule)
+{
+	const struct unit_settings *v = &rule->values;
+
+	if (rule->set & UNIT_KEY_HEAL)
+		s->heal = v->heal;
+	if (rule->set & UNIT_KEY_SEVERITY)
+		s->severity = v->severity;
+	if (rule->set & UNIT_KEY_BUDGET)
+		memcpy(s->budget, v->budget, sizeof(s->budget));
+	if (rule->set & UNIT_KEY_BACKOFF) {
+		s->backoff_first_ns = v->backoff_first_ns;
+		s->backoff_max_ns = v->backoff_max_ns;
+	}
+	if (rule->set & UNIT_KEY_VERIFY_FOR)
+		s->verify_for_ns = v->verify_for_ns;
+	if (rule->set & UNIT_KEY_PROBATION)
+		s->probation_ns = v->probation_ns;
+	if (rule->set & UNIT_KEY_CHECK)
+		memcpy(s->check, v->check, sizeof(s->check));
+	if (rule->set & UNIT_KEY_CHECK_INTERVAL)
+		s->check_interval_ns = v->check_interval_ns;
+	if (rule->set & UNIT_KEY_CHECK_TIMEOUT)
+		s->check_timeout_ns = v->check_timeout_ns;
+	if (rule->set & UNIT_KEY_CHECK_FAILURES)
+		s->check_failures = v->check_failures;
+}
+
+/* Unit names hold backslashes (foo\x2dbar.service), so a backslash escapes nothing in a pattern. */
+static bool pattern_matches(const char *pattern, const char *unit)
+{
+	return str_eq(pattern, unit) || fnmatch(pattern, unit, FNM_NOESCAPE) == 0;
+}
+
+void unit_settings_merge(struct unit_settings *ret, const struct host_settings *host,
+	const struct unit_rule *own, const char *unit)
+{
+	unit_settings_init(ret);
+	if (own) {
+		apply(ret, own);
+		memcpy(ret->error, own->values.error, sizeof(ret->error));
+	}
+	for (size_t i = 0; i < host->n_rules; i++)
+		if (pattern_matches(host->rules[i].pattern, unit))
+			apply(ret, &host->rules[i]);
+}
+
+bool host_settings_excludes(const struct host_settings *s, const char *unit)
+{
+	for (size_t i = 0; i < s->n_excludes; i++)
+		if (pattern_matches(s->excludes[i], unit))
+			return true;
+	return false;
+}
+
+bool unit_pattern_literal(const char *unit, char *ret, size_t size)
+{
+	struct strbuf b = {};
+	bool fits;
+
+	for (const char *p = unit; *p; p++)
+		if (strchr("*?[", *p))
+			strbuf_addf(&b, "[%c]", *p);
+		else
+			strbuf_add_mem(&b, p, 1);
+	fits = !b.error && str_copy(ret, size, strbuf_text(&b));
+	strbuf_done(&b);
+	return fits;
+}
