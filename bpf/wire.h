@@ -29,10 +29,11 @@ enum {
 	WIRE_CGROUP_NAME = 64, /* enough to say "session-3.scope" of a sender */
 	WIRE_PATH = 256,
 	/*
-	 * Records that wait for the daemon: a death takes about 300 bytes, so one MiB holds more
-	 * than 3,000 of them even if the daemon is not scheduled at all.
+	 * Records that wait for the daemon: a death takes about 300 bytes, so half a MiB holds more
+	 * than 1,500 of them even if the daemon is not scheduled at all. It counts twice as
+	 * resident memory, being mapped twice in a row.
 	 */
-	WIRE_RING_BYTES = 1 << 20,
+	WIRE_RING_BYTES = 1 << 19,
 	/* Services of a large host with the sub-cgroups of their delegated trees; 40 bytes each. */
 	WIRE_WATCHED_MAX = 16384,
 	/* Fatal signals that were sent and whose target has not died yet. */

@@ -257,7 +257,9 @@ int config_read_own_rule(const char *fragment_path, char *const *drop_in_paths,
 		}
 		r = read_own(&rule, &present, drop_in_paths[i], &errors);
 	}
-	*ret_present = present;
+	/* With a mistake there is something to hand on, even where nobody knows whether there is
+	 * one. */
+	*ret_present = present || errors.count > 0;
 	ret_error[0] = '\0';
 	if (r >= 0 && errors.count == 0) {
 		*ret = rule;

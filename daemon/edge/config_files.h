@@ -29,8 +29,8 @@ int config_load(const char *root, struct host_settings *ret, struct strbuf *erro
  * drop-ins (NULL-terminated, NULL: none) in the order that systemd gives. A file that is gone has
  * no section: systemd tells of the next state soon.
  *
- * 0: *ret is the rule, *ret_present whether there was a section; ret_error is "".
- * -EINVAL: the first mistake is in ret_error, "FILE:LINE: what; hint". *ret then sets nothing, so
+ * 0: *ret is the rule, *ret_present whether there is a section or a mistake; ret_error is "".
+ * -EINVAL: the first mistake is in ret_error, "FILE:LINE: what; hint"; *ret then sets nothing, so
  * that the unit has its defaults, and carries the mistake in .values.error, so that
  * unit_settings_merge() hands it on to `mendctl status`. -ENOMEM: as -EINVAL, without words.
  */

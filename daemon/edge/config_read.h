@@ -6,6 +6,7 @@
 
 enum {
 	CONFIG_MODE = 0644, /* no secrets in it: everybody may see what mendd will do */
+	CONFIG_DIRECTORY_MODE = 0755,
 };
 
 /*

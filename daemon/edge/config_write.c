@@ -175,8 +175,14 @@ static int make_directory(const char *root, char **ret)
 		if (saved && saved != '/')
 			continue;
 		*p = '\0';
-		if (mkdir(path, 0755) < 0 && errno != EEXIST)
+		if (mkdir(path, CONFIG_DIRECTORY_MODE) == 0) {
+			/* the umask of the service is stricter, and these are for everybody to read
+			 */
+			if (chmod(path, CONFIG_DIRECTORY_MODE) < 0)
+				return -errno;
+		} else if (errno != EEXIST) {
 			return -errno;
+		}
 		*p = saved;
 		if (!saved)
 			break;

@@ -7,6 +7,7 @@
 #include "metrics_answer.h"
 #include "metrics_server.h"
 #include "../base/accept.h"
+#include "../base/clock.h"
 
 #include <zlib.h>
 
@@ -14,6 +15,9 @@ enum {
 	GZIP_SMALLEST = 512, /* below, headers and CPU outweigh what is saved */
 	HEADER_MAX = 4096,   /* of one Accept header put together; the rest is not looked at */
 };
+
+/* A page this old is as good as a new one for a scraper, and spares the loop a crowd. */
+#define PAGE_KEPT_NS (100 * NSEC_PER_MSEC)
 
 static const char text_type[] = "text/plain; charset=utf-8";
 
@@ -105,48 +109,59 @@ static enum metric_format choose_format(const char *accept)
 	return open > text && open > 0 ? METRIC_OPENMETRICS : METRIC_TEXT;
 }
 
-static int answer_metrics(struct answers *s, struct MHD_Connection *c, struct answer *a)
-{
-	_cleanup_strbuf_ struct strbuf storage = {};
-	enum metric_format format = choose_format(header(c, "Accept", &storage));
-
-	a->type = metric_content_type(format);
-	a->negotiated = true;
-	return metrics_page(s->world, &s->counters, format, &a->body);
-}
-
-static int answer_people(struct answers *s, struct MHD_Connection *c, struct answer *a)
-{
-	a->type = "text/html; charset=utf-8";
-	a->negotiated = true;
-	return people_page(s->world, &a->body);
-}
-
-static int answer_healthy(struct answers *s, struct MHD_Connection *c, struct answer *a)
-{
-	strbuf_add(&a->body, "mendd is healthy.\n"); /* its loop turns, or nobody would answer */
-	return a->body.error;
-}
-
-static int answer_ready(struct answers *s, struct MHD_Connection *c, struct answer *a)
-{
-	bool ready = s->world->settings_loaded_usec > 0;
-
-	a->status = ready ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE;
-	strbuf_add(&a->body,
-		ready ? "mendd is ready.\n" : "mendd has not loaded a configuration yet.\n");
-	return a->body.error;
-}
-
-static const struct {
-	const char *path;
-	int (*answer)(struct answers *s, struct MHD_Connection *c, struct answer *a);
-} paths[] = {
-	{ "/metrics", answer_metrics },
-	{ "/", answer_people },
-	{ "/-/healthy", answer_healthy },
-	{ "/-/ready", answer_ready },
+/* What of the negotiated pages a client is to get. */
+struct choice {
+	enum metric_format format;
+	bool people;
+	bool gzip;
 };
+
+/* Which of the negotiated pages this is; false where it is none of them. */
+static bool choose(struct MHD_Connection *c, const char *url, struct choice *ret)
+{
+	_cleanup_strbuf_ struct strbuf accept = {}, encoding = {};
+	bool metrics = strcmp(url, "/metrics") == 0, people = strcmp(url, "/") == 0;
+
+	if (!metrics && !people)
+		return false;
+	*ret = (struct choice) {
+		.format = metrics ? choose_format(header(c, "Accept", &accept)) : METRIC_TEXT,
+		.people = people,
+		.gzip = accept_gzip(header(c, "Accept-Encoding", &encoding)),
+	};
+	return true;
+}
+
+static struct page_cached *slot_of(struct answers *s, const struct choice *choice)
+{
+	size_t kind = choice->people ? METRIC_FORMAT_COUNT : choice->format;
+
+	return &s->pages[2 * kind + choice->gzip];
+}
+
+uint64_t answers_expire(struct answers *s, uint64_t now_ns)
+{
+	uint64_t next_ns = TIME_INFINITY;
+
+	for (size_t i = 0; i < PAGES; i++) {
+		struct page_cached *p = &s->pages[i];
+
+		if (!p->response)
+			continue;
+		if (now_ns < p->until_ns) {
+			next_ns = MIN(next_ns, p->until_ns);
+			continue;
+		}
+		MHD_destroy_response(p->response);
+		p->response = NULL;
+	}
+	return next_ns;
+}
+
+void answers_done(struct answers *s)
+{
+	answers_expire(s, TIME_INFINITY);
+}
 
 static void plain_answer(struct answer *a, unsigned int status, const char *text)
 {
@@ -159,31 +174,53 @@ static void plain_answer(struct answer *a, unsigned int status, const char *text
 	strbuf_add(&a->body, text);
 }
 
-static void write_answer(struct answers *s, struct MHD_Connection *c, const char *url,
-	const char *method, struct answer *a)
+static void write_page(struct answers *s, const struct choice *choice, struct answer *a)
 {
-	_cleanup_strbuf_ struct strbuf storage = {};
+	int r = -EBUSY;
 
-	if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0) {
-		plain_answer(a, MHD_HTTP_METHOD_NOT_ALLOWED, "Only GET and HEAD are known here.\n");
+	a->negotiated = true;
+	a->type = choice->people ? "text/html; charset=utf-8" : metric_content_type(choice->format);
+	if (s->held <= METRICS_HELD_MAX)
+		r = choice->people ? people_page(s->world, &a->body)
+				   : metrics_page(s->world, &s->counters, choice->format, &a->body);
+	if (r < 0) {
+		s->counters.refused++;
+		plain_answer(a, MHD_HTTP_SERVICE_UNAVAILABLE, "Out of memory.\n");
 		return;
 	}
-	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
-		if (strcmp(paths[i].path, url) != 0)
-			continue;
-		/* Before the page is written, which is what costs time and memory. */
-		if (s->held > METRICS_HELD_MAX || paths[i].answer(s, c, a) < 0) {
-			s->counters.refused++;
-			plain_answer(a, MHD_HTTP_SERVICE_UNAVAILABLE, "Out of memory.\n");
-			return;
-		}
-		if (a->negotiated && a->body.len >= GZIP_SMALLEST &&
-			accept_gzip(header(c, "Accept-Encoding", &storage)))
-			compress_body(a);
-		return;
+	if (choice->gzip && a->body.len >= GZIP_SMALLEST)
+		compress_body(a);
+}
+
+static void write_other(struct answers *s, const char *url, struct answer *a)
+{
+	if (strcmp(url, "/-/healthy") == 0) /* its loop turns, or nobody would answer */
+		plain_answer(a, MHD_HTTP_OK, "mendd is healthy.\n");
+	else if (strcmp(url, "/-/ready") != 0)
+		plain_answer(a, MHD_HTTP_NOT_FOUND,
+			"Not found. There are /metrics, / (for people), /-/healthy and /-/ready.\n");
+	else if (s->world->settings_loaded_usec > 0)
+		plain_answer(a, MHD_HTTP_OK, "mendd is ready.\n");
+	else
+		plain_answer(a, MHD_HTTP_SERVICE_UNAVAILABLE,
+			"mendd has not loaded a configuration yet.\n");
+}
+
+static void add_headers(struct MHD_Response *response, const struct answer *a)
+{
+	MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, a->type);
+	MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+	MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
+	if (a->negotiated) {
+		MHD_add_response_header(response, MHD_HTTP_HEADER_VARY, "Accept, Accept-Encoding");
+		/* The page for people loads nothing, runs nothing, and is in nobody's frame. */
+		MHD_add_response_header(response, "Content-Security-Policy",
+			"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'");
 	}
-	plain_answer(a, MHD_HTTP_NOT_FOUND,
-		"Not found. There are /metrics, / (for people), /-/healthy and /-/ready.\n");
+	if (a->gzipped)
+		MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_ENCODING, "gzip");
+	if (a->status == MHD_HTTP_METHOD_NOT_ALLOWED)
+		MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
 }
 
 /* The body is the response's from here on; NULL for lack of memory. */
@@ -203,41 +240,62 @@ static struct MHD_Response *response_of(struct answers *s, struct answer *a)
 	s->held += h->size;
 	response = MHD_create_response_from_buffer_with_free_callback_cls(
 		h->size, h->data, release, h);
-	if (!response)
+	if (!response) {
 		release(h);
+		return NULL;
+	}
+	add_headers(response, a);
 	return response;
+}
+
+static bool has_body(struct MHD_Connection *c)
+{
+	return MHD_lookup_connection_value(c, MHD_HEADER_KIND, MHD_HTTP_HEADER_TRANSFER_ENCODING) ||
+	       MHD_lookup_connection_value(c, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_LENGTH);
 }
 
 enum MHD_Result answers_on_request(void *userdata, struct MHD_Connection *c, const char *url,
 	const char *method, const char *version, const char *upload, size_t *upload_size,
 	void **request_context)
 {
+	static int seen;
 	struct answers *s = userdata;
 	struct answer a = { .status = MHD_HTTP_OK, .type = text_type };
+	struct page_cached *slot = NULL;
 	struct MHD_Response *response;
+	struct choice choice;
 	enum MHD_Result r;
 
-	/* Answered before any body is read: nobody needs to send one here. */
+	/*
+	 * The first call is for the headers alone; an answer now would end the connection. That is
+	 * right where a body follows, which nobody needs to send here; without one it is kept.
+	 */
+	if (!*request_context && !has_body(c)) {
+		*request_context = &seen;
+		return MHD_YES;
+	}
 	s->counters.requests++;
-	write_answer(s, c, url, method, &a);
+	if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
+		plain_answer(
+			&a, MHD_HTTP_METHOD_NOT_ALLOWED, "Only GET and HEAD are known here.\n");
+	else if (!choose(c, url, &choice))
+		write_other(s, url, &a);
+	else
+		slot = slot_of(s, &choice);
+	if (slot) {
+		answers_expire(s, clock_monotonic_ns());
+		if (slot->response)
+			return MHD_queue_response(c, MHD_HTTP_OK, slot->response);
+		write_page(s, &choice, &a);
+	}
 	response = response_of(s, &a);
 	strbuf_done(&a.body);
 	if (!response)
 		return MHD_NO; /* closes the connection */
-	MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, a.type);
-	MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
-	MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
-	if (a.negotiated) {
-		MHD_add_response_header(response, MHD_HTTP_HEADER_VARY, "Accept, Accept-Encoding");
-		/* The page for people loads nothing, runs nothing, and is in nobody's frame. */
-		MHD_add_response_header(response, "Content-Security-Policy",
-			"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'");
-	}
-	if (a.gzipped)
-		MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_ENCODING, "gzip");
-	if (a.status == MHD_HTTP_METHOD_NOT_ALLOWED)
-		MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
 	r = MHD_queue_response(c, a.status, response);
-	MHD_destroy_response(response);
+	if (slot && a.status == MHD_HTTP_OK)
+		*slot = (struct page_cached) { response, clock_monotonic_ns() + PAGE_KEPT_NS };
+	else
+		MHD_destroy_response(response);
 	return r;
 }

@@ -162,6 +162,7 @@ static int run(struct metrics_server *s)
 		pause_accept(s, false);
 	wake_ns = cut_late(s, now_ns);
 	MHD_run(s->daemon);
+	wake_ns = MIN(wake_ns, answers_expire(&s->answers, now_ns));
 	if (MHD_get_timeout(s->daemon, &timeout_msec) == MHD_YES)
 		wake_ns = MIN(wake_ns, now_ns + timeout_msec * NSEC_PER_MSEC);
 	if (s->accept_paused)
@@ -376,6 +377,7 @@ struct metrics_server *metrics_server_free(struct metrics_server *s)
 	sd_event_source_disable_unref(s->timer);
 	if (s->daemon)
 		MHD_stop_daemon(s->daemon);
+	answers_done(&s->answers);
 	sd_event_unref(s->event);
 	free(s);
 	return NULL;

@@ -54,6 +54,12 @@ static void add_escaped(struct strbuf *out, const char *s, bool quotes)
 	}
 }
 
+/* Without floor(): it would be all that needs libm. */
+static bool is_whole(double value)
+{
+	return value > -1e15 && value < 1e15 && (double)(int64_t)value == value;
+}
+
 void metric_add_number(struct strbuf *out, double value)
 {
 	char text[40];
@@ -66,7 +72,7 @@ void metric_add_number(struct strbuf *out, double value)
 		strbuf_add(out, value > 0 ? "+Inf" : "-Inf");
 		return;
 	}
-	if (fabs(value) < 1e15 && floor(value) == value) { /* "60", where %.1g says "6e+01" */
+	if (is_whole(value)) { /* "60", where %.1g says "6e+01" */
 		snprintf(text, sizeof(text), "%.0f", value);
 		strbuf_add(out, text);
 		return;
@@ -138,7 +144,7 @@ static void add_series(struct metric_writer *w, const char *ending,
 		strbuf_add(w->out, "le=\"");
 		metric_add_number(w->out, *le);
 		/* OpenMetrics wants bounds in one canonical form: 1.0, not 1 */
-		if (w->format == METRIC_OPENMETRICS && floor(*le) == *le && fabs(*le) < 1e15)
+		if (w->format == METRIC_OPENMETRICS && is_whole(*le))
 			strbuf_add(w->out, ".0");
 		strbuf_add(w->out, "\"");
 		separator = ',';

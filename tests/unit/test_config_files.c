@@ -151,6 +151,44 @@ static void too_large(void **state)
 	load(&s, -EINVAL, "/etc/mendd/mendd.conf:1: the file is larger than 1 MiB; split it\n");
 }
 
+/* The file that is installed: as it is, and with its comments taken for settings, nothing changes.
+ */
+static void installed_file(void **state)
+{
+	const char *source = getenv("MENDD_SOURCE");
+	_cleanup_(host_settings_done) struct host_settings s = {};
+	_cleanup_strbuf_ struct strbuf plain = {}, shown = {};
+	struct unit_settings defaults, got;
+	char path[4096], line[1024];
+	FILE *f;
+
+	assert_non_null(source);
+	snprintf(path, sizeof(path), "%s/data/mendd.conf", source);
+	f = fopen(path, "re");
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f)) {
+		bool is_setting = line[0] == '#' && line[1] != ' ' && line[1] != '\n';
+
+		strbuf_add(&plain, line);
+		strbuf_add(&shown, line + is_setting);
+	}
+	fclose(f);
+	put("/etc/mendd/mendd.conf", plain.data);
+	load(&s, 0, "");
+	assert_int_equal(s.n_rules, 0);
+	host_settings_done(&s);
+	put("/etc/mendd/mendd.conf", shown.data);
+	load(&s, 0, "");
+	assert_int_equal(s.n_rules, 1);
+	assert_int_equal(s.rules[0].set, (1 << 10) - 1); /* every key is shown */
+	assert_int_equal(s.units_max, UNITS_MAX);
+	assert_int_equal(s.n_excludes, 0);
+	assert_int_equal(s.n_plugin_settings, 1);
+	unit_settings_init(&defaults);
+	unit_settings_merge(&got, &s, NULL, "a.service");
+	assert_memory_equal(&got, &defaults, sizeof(got));
+}
+
 static int own(struct unit_rule *rule, bool *present, char *said, size_t size)
 {
 	char fragment[4096], first[4096], second[4096];
@@ -204,6 +242,15 @@ static void own_rule(void **state)
 		assert_int_equal(u.heal, HEAL_OBSERVE);
 		assert_string_equal(u.error, said);
 	}
+	/* not to be read at all: said as well, because it may have had a section */
+	assert_int_equal(unlink(place("/a.service.d/1.conf")), 0);
+	assert_int_equal(mkdir(place("/a.service.d/1.conf"), 0755), 0);
+	assert_int_equal(unlink(place("/a.service.d/2.conf")), 0);
+	put("/a.service", "[Service]\n");
+	assert_int_equal(own(&rule, &present, said, sizeof(said)), -EINVAL);
+	assert_true(present);
+	assert_non_null(
+		strstr(rule.values.error, "/a.service.d/1.conf: cannot be read: Is a directory"));
 	assert_int_equal(config_read_own_rule(NULL, NULL, &rule, &present, said, sizeof(said)), 0);
 	assert_int_equal(config_read_own_rule("", NULL, &rule, &present, said, sizeof(said)), 0);
 	assert_false(present);
@@ -235,7 +282,12 @@ static void written_heal(void **state)
 	char text[4096];
 	struct stat st;
 
+	mode_t mask = umask(0077); /* readable for everybody all the same */
+
 	assert_int_equal(config_write_heal(root, "a.service", HEAL_RESTART), 0);
+	umask(mask);
+	assert_int_equal(stat(place("/etc/mendd/mendd.conf.d"), &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0755);
 	assert_int_equal(config_write_heal(root, "b\\x2d*.service", HEAL_OFF), 0);
 	assert_int_equal(stat(place("/etc/mendd/mendd.conf.d/80-mendctl.conf"), &st), 0);
 	assert_int_equal(st.st_mode & 07777, 0644);
@@ -317,6 +369,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(drop_ins, empty_root, empty_root),
 		cmocka_unit_test_setup_teardown(mistakes, empty_root, empty_root),
 		cmocka_unit_test_setup_teardown(too_large, empty_root, empty_root),
+		cmocka_unit_test_setup_teardown(installed_file, empty_root, empty_root),
 		cmocka_unit_test_setup_teardown(own_rule, empty_root, empty_root),
 		cmocka_unit_test_setup_teardown(written_heal, empty_root, empty_root),
 		cmocka_unit_test_setup_teardown(written_beside_own_text, empty_root, empty_root),
