@@ -26,7 +26,7 @@ struct fixture {
 	struct store_options options;
 	/* what on_state said */
 	int n_states, last_error, n_corrupt, n_recovered;
-	char last_text[512];
+	char last_text[512], corrupt_text[512];
 	/* what acks said */
 	int n_acks, n_errors, last_ack;
 	char last_key[UNIT_NAME_SIZE];
@@ -41,6 +41,8 @@ static void on_state(void *userdata, int error, const char *text)
 	f->n_corrupt += error == -EUCLEAN;
 	f->n_recovered += error == 0;
 	str_copy(f->last_text, sizeof(f->last_text), text);
+	if (error == -EUCLEAN)
+		str_copy(f->corrupt_text, sizeof(f->corrupt_text), text);
 }
 
 static void on_ack(void *userdata, const char *key, int error)
@@ -453,8 +455,10 @@ static void damaged_at_start(void **state)
 	overwrite(f->path, 0, 4096);
 	open_store(f);
 	LOOP_UNTIL(f->event, f->n_corrupt == 1);
-	assert_non_null(strstr(f->last_text, "was damaged"));
-	assert_non_null(strstr(f->last_text, ".corrupt-"));
+	assert_non_null(strstr(f->corrupt_text, "was damaged"));
+	assert_non_null(strstr(f->corrupt_text, ".corrupt-"));
+	assert_int_equal(f->last_error, 0); /* and at once in order again */
+	assert_non_null(strstr(f->last_text, "a new database was begun"));
 	assert_int_equal(count_files(f->dir, ".corrupt-"), 1);
 	put(f, i);
 	assert_int_equal(f->last_ack, 0);
