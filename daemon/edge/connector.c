@@ -68,16 +68,14 @@ static int on_readable(sd_event_source *source, int fd, uint32_t revents, void *
 
 static int subscribe(struct connector *c)
 {
-	struct {
-		struct cn_msg cn;
-		enum proc_cn_mcast_op op;
-	} __attribute__((packed)) request = {
-		.cn = { .id = { .idx = CN_IDX_PROC, .val = CN_VAL_PROC },
-			.len = sizeof(enum proc_cn_mcast_op) },
-		.op = PROC_CN_MCAST_LISTEN,
-	};
+	enum proc_cn_mcast_op op = PROC_CN_MCAST_LISTEN;
+	struct cn_msg head = { .id = { .idx = CN_IDX_PROC, .val = CN_VAL_PROC },
+		.len = sizeof(op) };
+	char request[sizeof(head) + sizeof(op)];
 
-	return nl_send_simple(c->netlink, NLMSG_DONE, 0, &request, sizeof(request));
+	memcpy(request, &head, sizeof(head));
+	memcpy(request + sizeof(head), &op, sizeof(op));
+	return nl_send_simple(c->netlink, NLMSG_DONE, 0, request, sizeof(request));
 }
 
 struct connector *connector_free(struct connector *c)

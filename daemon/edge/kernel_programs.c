@@ -137,7 +137,7 @@ static void store_all(const struct kernel_programs *p)
 	}
 }
 
-static int silent(enum libbpf_print_level level, const char *format, va_list ap)
+_printf_(2, 0) static int silent(enum libbpf_print_level level, const char *format, va_list ap)
 {
 	char line[512];
 

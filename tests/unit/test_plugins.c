@@ -340,8 +340,9 @@ static void slow_calls_are_counted(void **state)
 static void errors_set_aside(void **state)
 {
 	struct fixture *f = *state;
-	struct mend_plugin other = a_sink;
+	static struct mend_plugin other; /* lives as long as the host */
 
+	other = a_sink;
 	other.name = "other-sink";
 	assert_int_equal(plugin_host_register(f->host, &a_sink), 0);
 	seen.emit_result = -EIO;
