@@ -5,6 +5,7 @@
  */
 #include "manager.h"
 #include "base/clock.h"
+#include "edge/check_exec.h"
 #include "edge/config_files.h"
 #include "edge/metrics_page.h"
 #include "../plugins/builtin.h"
@@ -325,6 +326,7 @@ static int open_plugins(struct manager *m)
 	plugin_host_register(m->plugins, &journal_plugin);
 	plugin_host_register(m->plugins, &restart_plugin);
 	plugin_host_register(m->plugins, &tcp_plugin);
+	plugin_host_register(m->plugins, &check_exec_plugin);
 	plugin_host_load_dir(m->plugins, PLUGIN_DIR);
 	return 0;
 }
