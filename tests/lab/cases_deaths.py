@@ -6,9 +6,10 @@ is still there to compare with.
 """
 import os
 import signal as signals
+import subprocess
 
-from harness import (RUN, VICTIM, Killer, alive, case, expect, expect_in, expect_text, journal, metrics, read,
-                     run, wait)
+from harness import (RUN, VICTIM, Killer, Unit, alive, case, expect, expect_in, expect_text, journal,
+                     manager, metrics, read, run, wait)
 
 # si_code names of waitid(2), as systemd's ExecMainCode= has them.
 CLD_EXITED, CLD_KILLED, CLD_DUMPED = "1", "2", "3"
@@ -136,6 +137,61 @@ def exit_zero(t):
     expect("last exit", (m["LastExitPid"], m["LastExitCode"], m["LastExitSignal"]), (pid, 0, 0))
 
 
+@case("a unit that PID 1 unloads when it ends")
+def unloaded(t):
+    u = t.unit(mendd=None, held=False)
+    pid = u.pid
+    u.request("exit 0")
+    m = u.wait_mendd(Health="inactive", HealingState="idle")
+    expect("counted", (m["Exits"]["exited_ok"], m["LastExitPid"]), (1, pid))
+    expect("incidents", u.incidents(), [])
+    u.start()
+    u.wait_settled()
+    pid = u.pid
+    by = t.kill(pid, "TERM")
+    i = u.wait_incident()
+    expect("the death", (i["cause"], i["death"]["pid"], i["death"]["killer_pid"]), ("killed", pid, by.pid))
+    operator_restarts(u)
+    expect("counters went on", u.mendd()["Exits"]["exited_ok"], 1)
+
+
+@case("a transient unit that is gone leaves no open incident")
+def transient_gone(t):
+    name = t.unit_name("transient")
+    run("systemd-run", "--quiet", "--collect", "--unit=" + name, "sleep", "1000")
+    u = Unit(name)
+    u.wait_settled()
+    pid = u.pid
+    t.kill(pid)
+    wait("mendd does not watch it any more",
+         lambda: "Unknown object" in run("busctl", "introspect", "org.mendd1", u.path, check=False))
+    i = wait("its incident", u.incidents)[0]
+    expect("the incident", (i["cause"], i["open"], i["death"]["pid"]), ("killed", False, pid))
+    expect_text("why it is closed", i["resolution"], "gone")
+
+
+@case("asking for a unit that is down does not go round in circles")
+def no_circle(t):
+    u = t.write_unit("idle", "[Service]\nExecStart=/bin/true\n")
+    log = f"{RUN}/{u.name}.signals"
+    monitor = subprocess.Popen(["busctl", "--json=short", "monitor", "org.freedesktop.systemd1"],
+                               stdout=open(log, "wb"), stderr=subprocess.DEVNULL)
+    try:
+        def seen():
+            run("systemctl", "show", u.name, "--property=Id")  # loads it
+            return f'"{u.name}"' in read(log)
+        wait("the monitor sees units come", seen)
+        run("systemctl", "show", u.name, "--property=Id")
+        # As many bus messages later as would make hundreds of rounds.
+        for _ in range(20):
+            manager()
+        n = sum('"UnitNew"' in line and f'"{u.name}"' in line for line in read(log).splitlines())
+        expect(f"announced a few times, not {n} times", n < 20, True)
+    finally:
+        monitor.terminate()
+        monitor.wait()
+
+
 @case("exit 7")
 def exit_seven(t):
     matrix(t, lambda t, u, pid: u.request("exit 7"), Death("exited", "exited_error", "none", code=7))
@@ -257,12 +313,11 @@ def leader_leaves(t):
 def thread_executes(t):
     u = t.unit(mendd=None)
     before, pid = u.mendd(), u.pid
-    start = read(f"/proc/{pid}/stat").rsplit(")", 1)[1].split()[19]
     wait("mendd has seen the program", lambda: u.mendd()["Program"] == VICTIM)
-    u.request("thread-exec")
-    wait("the new program has one thread", lambda: os.listdir(f"/proc/{pid}/task") == [str(pid)])
+    file = f"{RUN}/{u.name}.started"
+    u.request(f"thread-exec {file}")
+    expect("pid of the new program", wait("it has started", lambda: read(file)).strip(), str(pid))
     only_marker(u, before, pid)
-    del start
     before = u.mendd()
     u.request("exit 5")
     check_down(u, before, pid, Death("exited", "exited_error", "none", code=5))
@@ -282,20 +337,36 @@ def child_dies(t, verb):
            {"EXIT_PID": str(child), "EXIT_SIGNAL": "SIGKILL", "KILLER_PID": str(by.pid),
             "KILLER_COMM": by.comm, "KILLER_UNIT": by.unit})
     m = u.wait_mendd(Health="healthy", HealingState="idle")
+    if verb == "orphan":  # its parent has ended, as that of a daemon does
+        before["Exits"]["exited_ok"] += 1
     check_counters(u, before, m, "signaled")
     expect("incidents", u.incidents(), [])
     expect("the unit goes on", u.identity(), (str(pid), before["InvocationID"]))
     expect("actions", m["Attempts"], 0)
+    return u
+
+
+def stop_with_child(u, verb):
+    """What PID 1 kills in stopping a unit is no news."""
+    file = f"{RUN}/{u.name}.second"
+    u.request(f"{verb} {file}")
+    wait("the second child is there", lambda: read(file))
+    before = u.mendd()["Exits"]["signaled"]
+    run("systemctl", "stop", u.name)
+    # The main process and its child.
+    wait("both ends are counted", lambda: u.mendd()["Exits"]["signaled"] == before + 2)
+    expect("records of helpers", len(u.records("MENDD_EVENT=helper-died")), 1)
+    expect("incidents", u.incidents(), [])
 
 
 @case("a child dies while the main process lives")
 def child_dies_case(t):
-    child_dies(t, "child")
+    stop_with_child(child_dies(t, "child"), "child")
 
 
 @case("a double-forked child dies while the main process lives")
 def orphan_dies(t):
-    child_dies(t, "orphan")
+    stop_with_child(child_dies(t, "orphan"), "orphan")
 
 
 @case("a forking daemon is killed and healed")

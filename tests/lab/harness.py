@@ -223,6 +223,12 @@ class Unit:
         run("systemctl", "start", self.name)
         return self
 
+    def hold(self):
+        """Something refers to it, as to an enabled unit: PID 1 keeps it loaded while it is down."""
+        holder = f"{self.stem}-holder.target"
+        write(f"{UNIT_DIR}/{holder}", f"[Unit]\nAfter={self.name}\n")
+        run("systemctl", "start", holder)
+
     def show(self, *names):
         text = run("systemctl", "show", self.name, "--property=" + ",".join(names))
         return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
@@ -321,8 +327,8 @@ class Case:
         return u
 
     def unit(self, stem="victim", arguments="", service="", unit="", mendd="", start=True, name=None,
-             command=None):
-        """A unit that runs the victim, with the given lines in its sections."""
+             command=None, held=True):
+        """A unit that runs the victim, with the given lines in its sections; held: as if enabled."""
         full = name or self.unit_name(stem)
         fifo = f"{RUN}/{full}.fifo"
         if not os.path.exists(fifo):
@@ -334,6 +340,8 @@ class Case:
         if mendd is not None:
             lines += ["[X-Mendd]", *split(mendd)]
         u = self.write_unit(stem, "\n".join(lines) + "\n", name)
+        if held:
+            u.hold()
         if start:
             u.start()
             u.wait_settled()
@@ -341,7 +349,8 @@ class Case:
 
     def watch_bystander(self):
         """Healing is on for it: whatever is done to it by mistake would be seen."""
-        self.bystander = self.unit("bystander", mendd="Heal=restart", start=False).start()
+        self.bystander = self.unit("bystander", mendd="Heal=restart", start=False,
+                                   held=False).start()
         self.bystander_is = self.bystander.identity()
 
     def check_bystander(self):
@@ -371,11 +380,14 @@ class Case:
             except (Failure, OSError, subprocess.SubprocessError) as e:
                 print(f"# cleaning up after '{self.name}': {e}", flush=True)
         names = [u.name for u in self.units]
+        names += [f"{u.stem}-holder.target" for u in self.units
+                  if os.path.exists(f"{UNIT_DIR}/{u.stem}-holder.target")]
         if names:
             run("systemctl", "stop", *names, check=False, timeout=60)
             run("systemctl", "reset-failed", *names, check=False)
         for u in self.units:
             remove(f"{UNIT_DIR}/{u.name}")
+            remove(f"{UNIT_DIR}/{u.stem}-holder.target")
             remove(u.fifo)
 
     # --- killers ---------------------------------------------------------------------------------

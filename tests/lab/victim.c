@@ -3,7 +3,7 @@
  * A service that does on request whatever services die of. Requests are lines in a FIFO, so that
  * nothing but the request itself happens to the process: no signal, no connection.
  *
- *     victim FIFO [--listen PORT] [--notify] [--fork PIDFILE]
+ *     victim FIFO [--listen PORT] [--notify] [--fork PIDFILE] [--started FILE]
  *
  * Requests: exit CODE · segv · abort · kill SIGNAL (itself) · leader-exit CODE (the main thread
  * leaves, another one goes on) · thread-exec (a thread that is not the first executes the program
@@ -130,18 +130,20 @@ static void *other_thread(void *unused)
 	return NULL;
 }
 
-static void *executing_thread(void *unused)
+static void *executing_thread(void *file)
 {
-	execv("/proc/self/exe", arguments);
+	char *again[] = { arguments[0], arguments[1], "--started", file, NULL };
+
+	execv("/proc/self/exe", again);
 	fail("execv");
 	return NULL;
 }
 
-static void begin_thread(void *(*function)(void *))
+static void begin_thread(void *(*function)(void *), void *userdata)
 {
 	pthread_t t;
 
-	if (pthread_create(&t, NULL, function, NULL) != 0)
+	if (pthread_create(&t, NULL, function, userdata) != 0)
 		fail("pthread_create");
 }
 
@@ -156,10 +158,10 @@ static void do_request(const char *verb, const char *argument, long number)
 	} else if (strcmp(verb, "kill") == 0) {
 		kill(getpid(), (int)number);
 	} else if (strcmp(verb, "leader-exit") == 0) {
-		begin_thread(other_thread);
+		begin_thread(other_thread, NULL);
 		syscall(SYS_exit, number); /* this thread only */
 	} else if (strcmp(verb, "thread-exec") == 0) {
-		begin_thread(executing_thread);
+		begin_thread(executing_thread, strdup(argument));
 		for (;;)
 			pause();
 	} else if (strcmp(verb, "child") == 0) {
@@ -208,6 +210,7 @@ static void become_daemon(const char *pid_file)
 
 int main(int argc, char **argv)
 {
+	const char *started = NULL;
 	int fd, notify = 0;
 
 	arguments = argv;
@@ -218,6 +221,8 @@ int main(int argc, char **argv)
 			serve(atoi(argv[++i]));
 		else if (strcmp(argv[i], "--fork") == 0 && i + 1 < argc)
 			become_daemon(argv[++i]);
+		else if (strcmp(argv[i], "--started") == 0 && i + 1 < argc)
+			started = argv[++i];
 		else if (strcmp(argv[i], "--notify") == 0)
 			notify = 1;
 		else
@@ -227,6 +232,8 @@ int main(int argc, char **argv)
 	requests = fd < 0 ? NULL : fdopen(fd, "r");
 	if (!requests)
 		fail(argv[1]);
+	if (started)
+		write_pid(started, getpid());
 	if (notify)
 		notify_ready();
 	obey();
