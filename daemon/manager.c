@@ -379,6 +379,8 @@ static int open_metrics(struct manager *m)
 
 	if (r < 0) {
 		/* Another process has the port: said, and healing goes on without it. */
+		if (fd >= 0)
+			close(fd);
 		errno = -r;
 		world_feature(&m->world, "metrics", false, "the metrics port cannot be opened: %m");
 		return log_warning_errno(r, "cannot serve metrics");
