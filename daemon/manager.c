@@ -214,6 +214,10 @@ static void refresh_statistics(struct manager *m)
 		kernel_refresh(m->kernel);
 	store_stats(m->store, &stats);
 	m->world.store_written = stats.written;
+	if (m->metrics && metrics_server_requests(m->metrics) != m->requests) {
+		m->requests = metrics_server_requests(m->metrics);
+		m->world.last_scrape_usec = clock_realtime_usec();
+	}
 }
 
 static int on_tick(sd_event_source *source, uint64_t usec, void *userdata)
