@@ -327,8 +327,8 @@ void manager_on_check(void *userdata, const char *unit, const struct mend_verdic
 	c->time_ns = clock_monotonic_ns();
 	str_copy(c->text, sizeof(c->text), v->text);
 	/* While it is being restarted, a check that fails is no news. */
-	if (v->status != MEND_OK && c->in_row == 1 && u->heal.state != HEAL_STATE_ACT &&
-		u->heal.state != HEAL_STATE_VERIFY)
+	if (v->status != MEND_OK && c->in_row == u->settings.check_failures &&
+		u->heal.state != HEAL_STATE_ACT && u->heal.state != HEAL_STATE_VERIFY)
 		manager_tell_unit(m, u, MESSAGE_CHECK_FAILED,
 			v->status == MEND_CRITICAL ? LOG_ERR : LOG_WARNING, "check: %s", v->text);
 	manager_step(m, u);

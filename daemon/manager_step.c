@@ -322,6 +322,12 @@ static void perform(struct manager *m, struct unit *u, const struct decision *d,
 		world_incident_archive(&m->world, TAKE_PTR(u->incident));
 }
 
+/* Critical often enough in a row: once may be an accident of the check. */
+static bool check_is_bad(const struct unit *u)
+{
+	return u->check.status == MEND_CRITICAL && u->check.in_row >= u->settings.check_failures;
+}
+
 static void set_health(struct manager *m, struct unit *u, enum finding finding)
 {
 	const struct unit_facts *f = &u->facts;
@@ -334,7 +340,7 @@ static void set_health(struct manager *m, struct unit *u, enum finding finding)
 		u->health = HEALTH_UNHEALTHY;
 		str_copy(u->health_reason, sizeof(u->health_reason),
 			h->trouble.present ? h->trouble.text : u->incident->summary);
-	} else if (u->check.status == MEND_CRITICAL && unit_is_up(u)) {
+	} else if (check_is_bad(u) && unit_is_up(u)) {
 		u->health = HEALTH_UNHEALTHY;
 		snprintf(u->health_reason, sizeof(u->health_reason), "check: %s", u->check.text);
 	} else if (unit_is_up(u)) {
@@ -431,7 +437,6 @@ static void resume(struct manager *m, struct stored_incident *s)
 	struct incident *i = s->incident;
 	struct unit *u = world_unit_add(&m->world, i->unit);
 	uint64_t now = clock_monotonic_ns();
-	struct heal *h;
 
 	if (!s->this_boot || !u || u->incident) {
 		i->open = false;
@@ -444,20 +449,7 @@ static void resume(struct manager *m, struct stored_incident *s)
 	if (!u->edge)
 		manager_watch(m, i->unit);
 	u->incident = TAKE_PTR(s->incident);
-	h = &u->heal;
-	h->attempt = s->attempt;
-	h->trouble = (struct trouble) {
-		.present = true, .cause = i->cause, .time_ns = i->opened_ns, .detected_ns = now
-	};
-	str_copy(h->trouble.text, sizeof(h->trouble.text), i->summary);
-	str_copy(h->trouble.invocation, sizeof(h->trouble.invocation), s->attempt.old_invocation);
-	h->state = HEAL_STATE_GATE;
-	h->since_ns = now;
-	if (h->attempt.number && h->attempt.verdict == VERDICT_NONE) {
-		/* Whether its restart was sent is not known here, but PID 1 knows. */
-		h->state = HEAL_STATE_ACT;
-		h->attempt.job = JOB_UNKNOWN;
-	}
+	policy_resume(u, i, &s->attempt, now);
 	incident_note(i, now, "resumed", "mendd was restarted; going on");
 }
 

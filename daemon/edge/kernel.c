@@ -231,10 +231,11 @@ static void scan(struct kernel *k, int parent_fd, const char *name, uint64_t uni
 		if (unit)
 			bpf_map_update_elem(k->programs.maps[MAP_WATCHED], &id, &unit, BPF_NOEXIST);
 		else if (str_has_suffix(entry->d_name, ".service")) {
-			/* NOEXIST: an adopted map knows already which units are left alone. */
 			bpf_map_update_elem(k->programs.maps[MAP_WATCHED], &id, &id, BPF_NOEXIST);
 			k->handlers->on_cgroup(k->userdata, id, unit_of_cgroup_name(entry->d_name));
-			child = id;
+			child = kernel_unit_cgroup(k, id);
+			if (!child)
+				continue; /* not wanted: what is below it is not looked at */
 		} else if (!str_has_suffix(entry->d_name, ".slice"))
 			continue; /* scopes are no services, nor what containers keep below them */
 		scan(k, fd, entry->d_name, child, depth + 1);

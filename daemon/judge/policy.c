@@ -292,6 +292,26 @@ bool policy_take_trouble(struct unit *u, const struct trouble *t, uint64_t now_n
 	return true;
 }
 
+void policy_resume(
+	struct unit *u, const struct incident *i, const struct attempt *last, uint64_t now_ns)
+{
+	struct heal *h = &u->heal;
+
+	h->attempt = *last;
+	h->trouble = (struct trouble) {
+		.present = true, .cause = i->cause, .time_ns = i->opened_ns, .detected_ns = now_ns
+	};
+	str_copy(h->trouble.text, sizeof(h->trouble.text), i->summary);
+	str_copy(h->trouble.invocation, sizeof(h->trouble.invocation), last->old_invocation);
+	h->state = HEAL_STATE_GATE;
+	h->since_ns = now_ns;
+	h->wake_ns = TIME_INFINITY;
+	if (last->number && last->verdict == VERDICT_NONE) {
+		h->state = HEAL_STATE_ACT;
+		h->attempt.job = JOB_UNKNOWN;
+	}
+}
+
 static void log_restart(struct heal *h, uint64_t now_ns)
 {
 	h->restart_ns[h->n_restarts++ % RESTART_LOG_MAX] = now_ns;
@@ -350,7 +370,7 @@ static void end_attempt(struct unit *u, const struct decision *d, uint64_t now_n
 	/* Whatever PID 1 said before the attempt's end is no ground for the next one. */
 	h->trouble.by_systemd = false;
 	/* It runs and is not well: the invocation that has to go is the present one. */
-	if (d->verdict == VERDICT_NOT_FIXED && unit_is_up(u))
+	if (d->verdict == VERDICT_NOT_FIXED && h->attempt.job == JOB_DONE && unit_is_up(u))
 		str_copy(h->trouble.invocation, sizeof(h->trouble.invocation), u->facts.invocation);
 }
 

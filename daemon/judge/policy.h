@@ -43,6 +43,14 @@ uint32_t policy_budget_remaining(const struct unit *u, uint64_t now_ns);
  */
 bool policy_take_trouble(struct unit *u, const struct trouble *t, uint64_t now_ns);
 
+/*
+ * Goes on with an incident that was open when the daemon ended: `last` is its last attempt (number
+ * 0: none). Whether a restart that has no verdict was sent, PID 1 knows: the machine asks for facts
+ * first.
+ */
+void policy_resume(
+	struct unit *u, const struct incident *i, const struct attempt *last, uint64_t now_ns);
+
 struct decision policy_decide(const struct unit *u, const struct world *w, uint64_t now_ns);
 void policy_apply(struct unit *u, const struct decision *d, uint64_t now_ns);
 

@@ -127,7 +127,11 @@ class Ctl(Case):
                          ["UNIT", "HEALTH", "HEALING", "CAUSE", "RESTARTS", "SINCE"])
         self.assertEqual(self.bus.ctl()[1].split("\n\n")[0].splitlines()[1:],
                          out.split("\n\n")[0].splitlines()[1:])
+        self.assertIn("1 inactive units are not shown; --all shows them.", out)
         rows = self.bus.ctl("--no-legend")[1].splitlines()
+        self.assertEqual(len(rows), 4)
+        self.assertFalse([row for row in rows if row.startswith("idle.service")])
+        rows = self.bus.ctl("--no-legend", "-a")[1].splitlines()
         self.assertEqual(len(rows), 5)
         self.assertTrue(rows[0].startswith("idle.service"))
 
