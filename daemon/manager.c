@@ -88,6 +88,7 @@ static void free_edge(struct unit *u)
 		return;
 	sd_event_source_disable_unref(e->timer);
 	sd_event_source_disable_unref(e->store_timer);
+	free(e->fragment);
 	free(e);
 	u->edge = NULL;
 }

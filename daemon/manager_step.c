@@ -75,6 +75,18 @@ void manager_open_incident(struct manager *m, struct unit *u, uint64_t now)
 	api_alert_changed(m->api, u, "unit-down", ALERT_FIRING);
 }
 
+void manager_close_gone(struct manager *m, struct unit *u, uint64_t now)
+{
+	static const char text[] = "its unit is gone, and so is its unit file";
+
+	if (!u->incident || !u->incident->open)
+		return;
+	manager_tell_unit(m, u, MESSAGE_INCIDENT_CLOSED, LOG_NOTICE, "%s", text);
+	close_incident(m, u, now, text);
+	store_incident(m, u);
+	world_incident_archive(&m->world, TAKE_PTR(u->incident));
+}
+
 static void on_action(void *userdata, const char *unit, const struct mend_action_result *r)
 {
 	struct manager *m = userdata;
