@@ -54,6 +54,7 @@ struct manager {
 	uint64_t requests; /* of the metrics endpoint, as last seen */
 	bool complete; /* PID 1 has told of all units: what it does not know is not there */
 	bool store_failing;
+	bool store_renewed; /* it was damaged and begins anew */
 	int exit_code;
 };
 

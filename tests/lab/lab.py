@@ -277,6 +277,8 @@ def run_in_lab(arguments):
         raise KeyboardInterrupt(number)
 
     signal.signal(signal.SIGTERM, interrupted)
+    # Whoever wanted the lab may be killed: it is taken down then.
+    libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     lab = None
     try:
         lab = Lab(arguments.network)
