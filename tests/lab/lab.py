@@ -272,6 +272,10 @@ def enter(leader, command, quiet=False):
     return r.returncode, r.stdout.decode(errors="replace")
 
 
+def die_with_parent():
+    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
 def run_in_lab(arguments):
     def interrupted(number, _):
         raise KeyboardInterrupt(number)
@@ -288,7 +292,8 @@ def run_in_lab(arguments):
             lab.install(arguments.build)
         lab.boot()
         environment = dict(os.environ, LAB_LEADER=str(lab.leader), LAB_ROOT=lab.root)
-        return subprocess.run(arguments.command, env=environment, check=False).returncode
+        return subprocess.run(arguments.command, env=environment, check=False,
+                              preexec_fn=die_with_parent).returncode
     except CannotBoot as e:
         print(f"lab: {e}", file=sys.stderr)
         return CANNOT
