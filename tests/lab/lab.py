@@ -282,7 +282,8 @@ def run_in_lab(arguments):
 
     signal.signal(signal.SIGTERM, interrupted)
     # Whoever wanted the lab may be killed: it is taken down then.
-    libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    if not arguments.outlive:
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     lab = None
     try:
         lab = Lab(arguments.network)
@@ -310,6 +311,7 @@ def main():
     run = verbs.add_parser("run", help="boot the lab, run a command on the host, take it down")
     run.add_argument("--build", help="build directory to install from")
     run.add_argument("--network", choices=("private", "host"), default="private")
+    run.add_argument("--outlive", action="store_true", help="go on when the caller ends")
     run.add_argument("command", nargs="+")
     inside = verbs.add_parser("enter", help="run a command inside a running lab (LAB_LEADER)")
     inside.add_argument("command", nargs="+")
