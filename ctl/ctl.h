@@ -79,6 +79,7 @@ int verb_reload(struct ctl *c, int argc, char **argv);
 int verb_metrics(struct ctl *c, int argc, char **argv);
 int verb_check_config(struct ctl *c, int argc, char **argv);
 int verb_doctor(struct ctl *c, int argc, char **argv);
+int verb_audit(struct ctl *c, int argc, char **argv);
 int verb_plugins(struct ctl *c, int argc, char **argv);
 
 /* help.c */

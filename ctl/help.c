@@ -47,6 +47,10 @@ const struct verb verbs[] = {
 		"Without FILE: the installed files. The running daemon reads them, so that what is\n"
 		"checked is what it would use.\n",
 		0, -1, 0, verb_check_config },
+	{ "audit", "[UNIT…]", "Say what is missing before the outage",
+		"For each running service: a restart policy, a check, an alert. For the host: whether\n"
+		"anybody scrapes the metrics.\n",
+		0, -1, 0, verb_audit },
 	{ "doctor", "", "Say what this host lets mendd see and do",
 		"Each line is ok, degraded or missing, with what to do about it.\n", 0, 0, 0,
 		verb_doctor },

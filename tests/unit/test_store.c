@@ -486,6 +486,7 @@ static void damaged_while_running(void **state)
 	struct fixture *f = *state;
 	_cleanup_strbuf_ struct strbuf text = {};
 	struct stat st;
+	int r;
 
 	open_store(f);
 	for (int k = 0; k < 200; k++) {
@@ -498,7 +499,9 @@ static void damaged_while_running(void **state)
 	sd_event_run(f->event, 0);
 	assert_int_equal(stat(f->path, &st), 0);
 	overwrite(f->path, 2 * 4096, (size_t)st.st_size - 2 * 4096);
-	assert_int_equal(ask(f, NULL, NULL, 1000, &text), -EUCLEAN);
+	/* Finds it; on a slow machine the answer comes too late and only the worker knows. */
+	r = store_list(f->store, NULL, 1000, &text);
+	assert_true(r == -EUCLEAN || r == -ETIMEDOUT);
 	LOOP_UNTIL(f->event, f->n_corrupt == 1);
 	assert_int_equal(count_files(f->dir, ".corrupt-"), 1);
 	strbuf_reset(&text);
