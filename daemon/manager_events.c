@@ -294,8 +294,10 @@ static void on_facts(void *userdata, struct unit *u, const struct unit_files *fi
 			.changed_ns = now };
 		str_copy(u->former.invocation, sizeof(u->former.invocation), e->invocation);
 	}
+	/* As it was when this main process came: PID 1 counts on before it starts the next one. */
+	if (f->exec_main_pid != e->exec_main_pid)
+		e->n_restarts = f->n_restarts;
 	e->exec_main_pid = f->exec_main_pid;
-	e->n_restarts = f->n_restarts;
 	if (!str_eq(e->invocation, f->invocation)) {
 		str_copy(e->invocation, sizeof(e->invocation), f->invocation);
 		e->up_since_ns = 0;
@@ -304,6 +306,9 @@ static void on_facts(void *userdata, struct unit *u, const struct unit_files *fi
 		e->up_since_ns = 0;
 	else if (e->up_since_ns == 0)
 		e->up_since_ns = now;
+	/* The signal that announced the job did not say what it is for. */
+	if (f->job && f->job == u->job.id)
+		str_copy(u->job.type, sizeof(u->job.type), f->job_type);
 	find_cgroup(m, u);
 	if (files)
 		read_files(m, u, files);
@@ -312,8 +317,10 @@ static void on_facts(void *userdata, struct unit *u, const struct unit_files *fi
 
 static void on_no_facts(void *userdata, struct unit *u)
 {
-	/* Facts stay as old as they are; the interlock "stale" knows. The next change asks again.
-	 */
+	struct unit_edge *e = u->edge;
+
+	/* Facts stay as old as they are; the interlock "stale" knows. */
+	e->unread = true;
 	manager_step(userdata, u);
 }
 
@@ -324,10 +331,12 @@ static void on_job(void *userdata, const char *unit, uint32_t id, const char *re
 	uint64_t now = clock_monotonic_ns();
 
 	/* During our own action the job is our own: it was queued with mode "fail". */
-	if (u->heal.state == HEAL_STATE_ACT)
+	if (u->heal.state == HEAL_STATE_ACT && u->job.id != id)
 		return;
 	if (!result) {
-		u->job = (struct foreign_job) { .id = id, .seen_ns = now };
+		u->job = (struct foreign_job) {
+			.id = id, .seen_ns = now, .former_pid = u->facts.exec_main_pid
+		};
 		return;
 	}
 	if (u->job.id != id)

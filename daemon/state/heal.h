@@ -19,6 +19,7 @@ struct trouble {
 	enum cause cause;
 	uint64_t time_ns;                 /* when it happened in the kernel */
 	uint64_t detected_ns;             /* when mendd knew */
+	pid_t pid;                        /* of the main process that ended; 0: not known */
 	uint64_t lived_ns;                /* how long the main process had run; 0: not known */
 	bool by_systemd;                  /* Restart= is at work or was: mendd only verifies */
 	char invocation[INVOCATION_SIZE]; /* that went bad */
