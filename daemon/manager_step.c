@@ -386,6 +386,8 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 		if (*u->settings.check)
 			plugin_host_check_now(e->manager->plugins, u->name);
 	}
+	if (u->heal.refusal == REFUSAL_FROZEN && systemd_read(e->manager->systemd, u) >= 0)
+		return 0; /* steps when it is read */
 	manager_step(e->manager, u);
 	return 0;
 }
