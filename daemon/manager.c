@@ -510,6 +510,7 @@ struct manager *manager_free(struct manager *m)
 	while ((name = hash_next(&m->cgroups, &cursor)))
 		free(name);
 	hash_done(&m->cgroups);
+	free(m->nameless);
 	world_done(&m->world);
 	sd_event_source_disable_unref(m->tick);
 	sd_event_unref(m->event);

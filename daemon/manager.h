@@ -28,6 +28,8 @@
 enum {
 	/* Cgroups of units, with tombstones: late records still find their unit's name. */
 	CGROUPS_MAX = 4 * UNITS_MAX,
+	NAMELESS_MAX = 256, /* deaths kept until it is known of which unit: after a restart of mendd
+			     */
 };
 
 struct manager {
@@ -46,7 +48,9 @@ struct manager {
 	sd_event_source *tick;
 	struct verbs verbs;
 
-	struct hash cgroups;           /* id -> struct cgroup_name, owned */
+	struct hash cgroups;       /* id -> struct cgroup_name, owned */
+	struct nameless *nameless; /* owned; n_nameless of them, NULL for none */
+	size_t n_nameless;
 	struct ratelimit helper_limit; /* records of helpers' deaths */
 	struct ratelimit loss_limit;
 	uint64_t sockets_read_ns;
@@ -56,6 +60,12 @@ struct manager {
 	bool store_failing;
 	bool store_renewed; /* it was damaged and begins anew */
 	int exit_code;
+};
+
+/* A death in a cgroup that is gone, and whose name a former run of mendd has known. */
+struct nameless {
+	uint64_t cgroup;
+	struct death death;
 };
 
 /* The manager's own data of a unit, behind unit->edge. */

@@ -58,32 +58,8 @@ void manager_forget_cgroups(struct manager *m, uint64_t now_ns)
 	while ((c = hash_next(&m->cgroups, &cursor)))
 		if (c->gone_ns && clock_since_ns(now_ns, c->gone_ns) > TOMBSTONE_NS)
 			free(hash_remove_u64(&m->cgroups, c->id));
-}
-
-static void on_cgroup(void *userdata, uint64_t id, const char *name)
-{
-	struct manager *m = userdata;
-	struct unit *u = manager_watch(m, name);
-
-	if (!u) {
-		kernel_watch(m->kernel, id, false);
-		return;
-	}
-	remember_cgroup(m, id, name);
-	u->cgroup_id = id;
-	u->listening_now = (struct socket_set) {};
-}
-
-static void on_cgroup_gone(void *userdata, uint64_t id)
-{
-	struct manager *m = userdata;
-	struct cgroup_name *c = hash_get_u64(&m->cgroups, id);
-	struct unit *u = c ? world_unit(&m->world, c->unit) : NULL;
-
-	if (c)
-		c->gone_ns = clock_monotonic_ns();
-	if (u && u->cgroup_id == id)
-		u->cgroup_id = 0;
+	if (m->n_nameless && clock_since_ns(now_ns, m->nameless[0].death.seen_ns) > TOMBSTONE_NS)
+		m->n_nameless = 0;
 }
 
 /*
@@ -147,6 +123,64 @@ static void on_unit_death(struct manager *m, struct unit *u, const struct death 
 		manager_tell_helper(m, u, &d);
 }
 
+/*
+ * mendd was away while the unit's process died and its cgroup went: the records of both wait in the
+ * ring, and only the second one has a name. So the death waits for it.
+ */
+static void keep_nameless(struct manager *m, uint64_t cgroup, const struct death *d)
+{
+	if (!m->nameless)
+		m->nameless = calloc(NAMELESS_MAX, sizeof(*m->nameless));
+	if (m->nameless && m->n_nameless < NAMELESS_MAX)
+		m->nameless[m->n_nameless++] = (struct nameless) { cgroup, *d };
+}
+
+static void give_names(struct manager *m, uint64_t cgroup, const char *name)
+{
+	struct unit *u = NULL;
+	size_t kept = 0;
+
+	for (size_t i = 0; i < m->n_nameless; i++) {
+		if (m->nameless[i].cgroup != cgroup) {
+			m->nameless[kept++] = m->nameless[i];
+			continue;
+		}
+		u = u ? u : manager_watch(m, name);
+		if (u)
+			on_unit_death(m, u, &m->nameless[i].death);
+	}
+	m->n_nameless = kept;
+}
+
+static void on_cgroup(void *userdata, uint64_t id, const char *name)
+{
+	struct manager *m = userdata;
+	struct unit *u = manager_watch(m, name);
+
+	if (!u) {
+		kernel_watch(m->kernel, id, false);
+		return;
+	}
+	remember_cgroup(m, id, name);
+	u->cgroup_id = id;
+	u->listening_now = (struct socket_set) {};
+	give_names(m, id, name);
+}
+
+static void on_cgroup_gone(void *userdata, uint64_t id, const char *name)
+{
+	struct manager *m = userdata;
+	struct cgroup_name *c = hash_get_u64(&m->cgroups, id);
+	struct unit *u = c ? world_unit(&m->world, c->unit) : NULL;
+
+	if (!c)
+		give_names(m, id, name);
+	if (c)
+		c->gone_ns = clock_monotonic_ns();
+	if (u && u->cgroup_id == id)
+		u->cgroup_id = 0;
+}
+
 static void on_death(void *userdata, uint64_t cgroup, const struct death *d)
 {
 	struct manager *m = userdata;
@@ -154,6 +188,8 @@ static void on_death(void *userdata, uint64_t cgroup, const struct death *d)
 
 	if (u)
 		on_unit_death(m, u, d);
+	else if (!hash_get_u64(&m->cgroups, cgroup))
+		keep_nameless(m, cgroup, d);
 }
 
 void manager_on_connector(void *userdata, const struct death *d)

@@ -453,6 +453,7 @@ static void resume(struct manager *m, struct stored_incident *s)
 	struct incident *i = s->incident;
 	struct unit *u = world_unit_add(&m->world, i->unit);
 	uint64_t now = clock_monotonic_ns();
+	struct unit_edge *e;
 
 	if (!s->this_boot || !u || u->incident) {
 		i->open = false;
@@ -466,6 +467,9 @@ static void resume(struct manager *m, struct stored_incident *s)
 		manager_watch(m, i->unit);
 	u->incident = TAKE_PTR(s->incident);
 	policy_resume(u, i, &s->attempt, now);
+	e = u->edge;
+	if (e)
+		e->told = true; /* by the former run */
 	incident_note(i, now, "resumed", "mendd was restarted; going on");
 }
 

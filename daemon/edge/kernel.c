@@ -149,7 +149,9 @@ static int on_record(void *userdata, void *data, size_t size)
 				unit_of_cgroup_name(((const struct wire_cgroup *)data)->name));
 		break;
 	case WIRE_CGROUP_GONE:
-		k->handlers->on_cgroup_gone(k->userdata, h->unit_cgroup);
+		if (size >= sizeof(struct wire_cgroup))
+			k->handlers->on_cgroup_gone(k->userdata, h->unit_cgroup,
+				unit_of_cgroup_name(((const struct wire_cgroup *)data)->name));
 		break;
 	}
 	return 0;

@@ -196,6 +196,8 @@ static bool is_changing(const struct unit *u)
 
 /* Longer than PID 1 needs to tell of a job's end, shorter than any useful life. */
 #define JUST_STARTED_NS (5 * NSEC_PER_SEC)
+/* A record that was read so late was waiting in the ring while nobody was there. */
+#define LATE_RECORD_NS (50 * NSEC_PER_MSEC)
 
 /*
  * Whether somebody stopped it, so that how it went down is only its way to go: many programs exit
@@ -212,6 +214,11 @@ static bool was_stopped(const struct unit *u, const struct death *d)
 
 	if (f->job)
 		return str_eq(f->job_type, "stop");
+	/* mendd was away, and has not heard of jobs: PID 1 signals what it was asked to stop. */
+	if (d && !j->id && d->killer == KILLER_SYSTEMD &&
+		d->seen_ns - d->time_ns > LATE_RECORD_NS &&
+		cause_of_result(f->result) == CAUSE_NONE)
+		return true;
 	if (!d || !j->id || j->ended_ns < since || !str_eq(j->result, "done"))
 		return false;
 	if (*j->type)

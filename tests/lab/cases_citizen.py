@@ -125,7 +125,8 @@ def polkit(t):
     u = t.unit(mendd="Heal=restart")
     for arguments in (("status", u.name), ("show", u.name), ("incidents",), ("explain", u.name), ("metrics",)):
         r = run_raw(*NOBODY, "mendctl", "--no-pager", *arguments)
-        if r.returncode != 0:
+        # 1: an incident of another test is open
+        if r.returncode not in (0, 1) or "denied" in r.stdout:
             raise Failure(f"mendctl {arguments} as nobody: {r.returncode}: {r.stdout}")
     identity = u.identity()
     for arguments in (("restart", u.name, "--reason=no"), ("pause", "--for=1min", "--reason=no"), ("resume",),

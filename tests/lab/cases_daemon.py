@@ -3,7 +3,7 @@
 import os
 import random
 import signal
-import subprocess
+import sqlite3
 import time
 
 from harness import (SLOW, Failure, case, daemon_reload, expect, expect_in, expect_text, journal, manager, mendd_pid,
@@ -196,6 +196,12 @@ def watchdog(t):
     expect("starts", u.starts(), 2)
 
 
+def stored_incidents():
+
+    with sqlite3.connect(f"file:{STATE}/mendd.sqlite?mode=ro", uri=True) as db:
+        return [row[0] for row in db.execute("SELECT id FROM incident")]
+
+
 def store_feature():
     return {name: (up, text) for name, up, text in manager()["Features"]}["store"]
 
@@ -234,8 +240,7 @@ def store_full(t):
         wait(f"{what}: the store is well again", lambda: store_feature()[0], 60)
         i = u.wait_closed()
         wait(f"{what}: the incident is stored",
-             lambda: i["id"] in run("sqlite3", f"file:{STATE}/mendd.sqlite?mode=ro", "select id from incidents")
-             if os.path.exists("/usr/bin/sqlite3") else True)
+             lambda: i["id"] in stored_incidents())
 
     fill = open(STATE + "/filler", "wb")
     try:

@@ -471,10 +471,10 @@ def result_of_bystander(t):
 
 def show_trouble(t):
     """What the journal has of the units of a case that failed."""
-    for u in t.units:
+    for u in t.units[:3]:
         if u is t.bystander and result_of_bystander(t):
             continue
-        text = run_raw("journalctl", "-q", "--no-pager", "-o", "short-precise", "-n", "25", "-u",
+        text = run_raw("journalctl", "-q", "--no-pager", "-o", "short-precise", "-n", "12", "-u",
                        u.name).stdout
         for line in text.splitlines():
             print("    | " + line[:300], flush=True)
