@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The daemon dies, hangs, is stopped, is overrun, or its store is: no death is forgotten, none is healed twice."""
+import contextlib
 import os
 import random
 import signal
@@ -25,21 +26,17 @@ def storm(t):
     lost_before = manager()["NEventsLost"]
     begin = time.monotonic()
     u.request(f"storm {total}")
-    slowest, calls = 0.0, 0
-
-    def counted():
-        nonlocal slowest, calls
+    u.request("child-exit 77")  # the marker: its end comes behind all others
+    slowest, calls, marker = 0.0, 0, False
+    while not marker:
         asked = time.monotonic()
         m = u.mendd()
         slowest, calls = max(slowest, time.monotonic() - asked), calls + 1
-        return {o: m["Exits"][o] - before["Exits"][o] for o in m["Exits"]}
-
-    # The marker comes behind all of them.
-    u.request("child-exit 77")
-    wait("the last one is counted", lambda: u.mendd()["LastProcessExitDescription"] == "exited with code 77"
-         and counted(), 60)
+        marker = m["LastProcessExitDescription"] == "exited with code 77"
+        if asked > begin + 60 * SLOW:
+            raise Failure(f"the last end is not counted: {m['LastProcessExitDescription']}, {m['Exits']}")
     duration = time.monotonic() - begin
-    ends = counted()
+    ends = {o: m["Exits"][o] - before["Exits"][o] for o in m["Exits"]}
     lost = manager()["NEventsLost"] - lost_before
     got = sum(ends.values())
     t.say(f"{total} ends in {duration:.1f} s: {got - 1} counted, {lost} lost and counted as such; "
@@ -198,8 +195,19 @@ def watchdog(t):
 
 def stored_incidents():
 
-    with sqlite3.connect(f"file:{STATE}/mendd.sqlite?mode=ro", uri=True) as db:
+    with contextlib.closing(sqlite3.connect(f"file:{STATE}/mendd.sqlite?mode=ro", uri=True)) as db:
         return [row[0] for row in db.execute("SELECT id FROM incident")]
+
+
+def fill_up(path):
+    fd = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        while os.write(fd, b"x" * 4096):
+            pass
+    except OSError:
+        pass
+    finally:
+        os.close(fd)
 
 
 def store_feature():
@@ -224,7 +232,7 @@ def store_full(t):
     expect("the store is well", store_feature()[0], True)
 
     def broken(what, word):
-        since = time.time()
+        since = time.time() - 5
         n = u.wait_settled()["NRestarts"]["mendd"]
         u.request("exit 1")
         u.wait_mendd(NRestarts={"mendd": n + 1, "systemd": 0, "other": 0}, Health="healthy")
@@ -242,23 +250,23 @@ def store_full(t):
         wait(f"{what}: the incident is stored",
              lambda: i["id"] in stored_incidents())
 
-    fill = open(STATE + "/filler", "wb")
-    try:
-        while True:
-            fill.write(b"x" * 4096)
-            fill.flush()
-    except OSError:
-        pass
+    fill_up(STATE + "/filler")
     broken("full", "full")
-    try:
-        fill.close()
-    except OSError:
-        pass
     remove(STATE + "/filler")
     well("full")
+    # A mount with a file open for writing does not become read-only.
+    run("systemctl", "stop", "mendd.service")
     run("mount", "-o", "remount,ro", STATE)
+    run("systemctl", "start", "mendd.service")
+    wait_mendd_ready()
     broken("read-only", "only")
+    # Its mount namespace has a read-only mount of its own: only a new one sees the change.
+    run("systemctl", "stop", "mendd.service")
     run("mount", "-o", "remount,rw", STATE)
+    run("systemctl", "start", "mendd.service")
+    wait_mendd_ready()
+    u.request("exit 1")
+    u.wait_mendd(NRestarts={"mendd": 1, "systemd": 0, "other": 0})
     well("read-only")
 
 
