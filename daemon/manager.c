@@ -260,6 +260,7 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *userdata)
 		m->refreshed_ns = now;
 		refresh_statistics(m);
 	}
+	manager_check_obstacles(m);
 	manager_forget_cgroups(m, now);
 	sd_event_source_set_time_relative(source, TICK_USEC);
 	sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);

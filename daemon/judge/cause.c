@@ -135,6 +135,13 @@ static void fill_trouble(
 		ret->detected_ns = d->seen_ns;
 		ret->lived_ns = d->lifetime_ns;
 		death_describe(d, ret->text, sizeof(ret->text));
+		if (ret->cause == CAUSE_EXITED && *u->obstacle) {
+			size_t n = strlen(ret->text);
+
+			ret->cause = CAUSE_CANNOT_START;
+			ret->obstacle_seen = true;
+			snprintf(ret->text + n, sizeof(ret->text) - n, ": %s", u->obstacle);
+		}
 		if (d->killer == KILLER_PROCESS)
 			snprintf(ret->killer_key, sizeof(ret->killer_key), "%s/%u", d->killer_comm,
 				(unsigned int)d->killer_uid);

@@ -99,7 +99,8 @@ static enum refusal ask_soft(
 		*ret_wake = w->pause.active ? w->pause.until_ns : TIME_INFINITY;
 		return REFUSAL_PAUSED;
 	}
-	if (h->trouble.cause == CAUSE_CANNOT_START)
+	/* Retried when what stands in its way is gone; slowly, where that cannot be seen. */
+	if (h->trouble.cause == CAUSE_CANNOT_START && !(h->trouble.obstacle_seen && !*u->obstacle))
 		r = slowly(u, REFUSAL_OBSTACLE, h->trouble.detected_ns, now_ns, ret_wake);
 	else if (*h->trouble.killer_key && str_eq(h->trouble.killer_key, h->last_killer_key) &&
 		 clock_since_ns(h->trouble.time_ns, h->last_killer_ns) < SAME_KILLER_NS)

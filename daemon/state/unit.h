@@ -139,6 +139,8 @@ struct unit {
 	struct program program;
 	struct socket_set listening;     /* while last seen well */
 	struct socket_set listening_now; /* as last read; compared with the former */
+	char obstacle[128]; /* what stands in the way of its start, seen when it last exited with an
+			     * error: "127.0.0.1:80 is in use by other.service"; "" nothing seen */
 	struct check_state check;
 
 	struct heal heal;
