@@ -314,6 +314,26 @@ def mendctl(t):
     expect("its object", shown, u.path)
 
 
+@case("mendctl events tells what happens as it happens")
+def events(t):
+    u = t.unit(mendd="Heal=restart\nVerifyFor=100ms")
+    log = f"{RUN}/{u.name}.events"
+    follower = subprocess.Popen(["mendctl", "--json=short", "events", u.name], stdout=open(log, "wb"),
+                                stderr=subprocess.STDOUT)
+    try:
+        wait("it listens to the bus", lambda: "mendctl" in run("busctl", "list", "--no-pager", "--acquired=no",
+                                                               "--activatable=no", check=False))
+        u.request("exit 1")
+        u.wait_closed()
+        text = wait("the incident was opened and closed", lambda: (lambda x: x if "closed" in x.lower() else None)(
+            read(log)))
+        for line in text.splitlines():
+            expect_text("a line", json.dumps(json.loads(line)), u.name)
+    finally:
+        follower.terminate()
+        follower.wait()
+
+
 @case("mendctl without mendd: exit status 4, and asking does not start it", alone=True)
 def without_daemon(t):
     t.cleanup(run, "systemctl", "start", "mendd.socket", "mendd.service")

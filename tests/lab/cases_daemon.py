@@ -8,7 +8,7 @@ import sqlite3
 import time
 
 from harness import (SLOW, Failure, case, daemon_reload, expect, expect_in, expect_text, journal, manager, mendd_pid,
-                     metrics, read, remove, run, run_raw, wait, wait_mendd_ready, write)
+                     metrics, read, remove, run, run_raw, wait, wait_mendd_ready, wait_metrics, write)
 
 FAST = "Heal=restart\nVerifyFor=100ms\nBackoff=100ms..100ms\nBudget=60/1h\nProbation=1s"
 STATE = "/var/lib/mendd"
@@ -190,6 +190,88 @@ def watchdog(t):
     expect_text("why", run("journalctl", "-q", "--no-pager", "-o", "cat", "-u", "mendd.service", "-n", "50"),
                 "Watchdog timeout")
     expect("the death meanwhile", u.wait_closed()["death"]["killer_pid"], by.pid)
+    expect("starts", u.starts(), 2)
+
+
+@case("without BPF: degraded, said loudly, and healing works", alone=True)
+def degraded(t):
+    u = t.unit(mendd=FAST)
+    listener = t.unit("listener", mendd=None)
+
+    def restore():
+        run("systemctl", "restart", "mendd.service")
+        wait_mendd_ready()
+
+    t.cleanup(restore)
+    t.drop_in("mendd.service", "[Service]\nCapabilityBoundingSet=\nCapabilityBoundingSet=CAP_NET_ADMIN\n")
+    daemon_reload()
+    run("systemctl", "stop", "mendd.service")  # the FD store goes with it
+    since = time.time() - 1
+    run("systemctl", "start", "mendd.service")
+    wait_mendd_ready()
+    m = manager()
+    expect("state on D-Bus", (m["State"], m["Degraded"]), ("degraded", True))
+    expect_text("STATUS=", run("systemctl", "show", "mendd.service", "--property=StatusText"), "DEGRADED")
+    wait_metrics("mendd_collector_up", lambda n: n.of("mendd_collector_up", collector="bpf") == 0)
+    r = wait("a record", lambda: journal("MENDD_EVENT=degraded", since=since))[-1]
+    expect_text("the record", r["MESSAGE"], "DEGRADED")
+    r = run_raw("mendctl", "doctor")
+    expect("mendctl doctor", (r.returncode, "degraded" in r.stdout), (1, True))
+    u.wait_settled()
+    listener.wait_settled()
+    by_systemd, pid = u.mendd()["NRestarts"]["systemd"], u.pid
+    t.kill(pid)
+    i = u.wait_closed()
+    expect("cause, verdict", (i["cause"], i["verdict"]), ("killed", "fixed-weak"))
+    expect("the death", (i["death"]["pid"], i["death"]["signal"], i["death"]["killer"]), (pid, 9, "none"))
+    expect("starts", (u.starts(), u.mendd()["NRestarts"]["systemd"]), (2, by_systemd))
+    listener.request("exit 7")
+    m = listener.wait_mendd(Refusal="observe-only")
+    expect("the other death", (m["Cause"], m["LastExitCode"]), ("exited", 7))
+    run("systemctl", "stop", listener.name)
+    listener.wait_mendd(HealingState="idle")
+
+
+@case("PID 1 executes itself anew: healing goes on", alone=True)
+def reexecuted(t):
+    u = t.unit(mendd=FAST)
+    pid = mendd_pid()
+    run("systemctl", "daemon-reexec")
+    wait("PID 1 answers", lambda: run("systemctl", "is-system-running", check=False).strip() in
+         ("running", "degraded"))
+    expect("mendd goes on", mendd_pid(), pid)
+    by = t.kill(u.pid)
+    i = u.wait_closed()
+    expect("the death", (i["cause"], i["death"]["killer_pid"], i["verdict"]), ("killed", by.pid, "fixed-weak"))
+    expect("starts", u.starts(), 2)
+
+
+@case("the journal stands still: healing goes on, and nothing that was to be said is lost", alone=True)
+def journal_stands_still(t):
+    u = t.unit(mendd=FAST)
+    journald = int(run("systemctl", "show", "systemd-journald.service", "--property=MainPID", "--value"))
+    os.kill(journald, signal.SIGSTOP)
+    try:
+        for n in range(1, 4):
+            u.request("exit 1")
+            u.wait_mendd(NRestarts={"mendd": n, "systemd": 0, "other": 0}, Health="healthy")
+    finally:
+        os.kill(journald, signal.SIGCONT)
+    i = u.incident()
+    wait("the records of all three are there", lambda: len(
+        u.records("MENDD_EVENT=verified", "MENDD_INCIDENT_ID=" + i["id"])) == 3)
+
+
+@case("the bus is restarted: mendd comes back, and heals what died meanwhile", alone=True, last=True)
+def bus_restarted(t):
+    u = t.unit(mendd=FAST)
+    old = mendd_pid()
+    pid = u.pid
+    run("systemctl", "kill", "--signal=KILL", "dbus.service")
+    u.request("kill 9")
+    wait_mendd_ready(old)
+    i = u.wait_closed(30)
+    expect("the death", i["death"]["pid"], pid)
     expect("starts", u.starts(), 2)
 
 

@@ -411,6 +411,17 @@ def start_timeout(t):
     expect_text("the record", u.wait_record("unit-failed")["MESSAGE"], "Result=timeout")
 
 
+@case("systemd's watchdog kills a unit that hangs")
+def unit_watchdog(t):
+    u = t.unit(mendd=None, arguments="--notify", service="Type=notify\nWatchdogSec=300ms", start=False)
+    u.start()
+    i = u.wait_incident()
+    m = u.wait_mendd(Cause="watchdog", Refusal="observe-only")
+    expect("systemd's Result", u.get("Result"), "watchdog")
+    expect("who ended it, and how", (m["LastExitKiller"], m["LastExitSignal"]), ("systemd", 6))
+    expect("cause", i["cause"], "watchdog")
+
+
 @case("OOM kill")
 def oom(t):
     from host import limit_memory

@@ -259,7 +259,7 @@ def check_fails(t):
     expect_text("the record", u.wait_record("check-failed")["MESSAGE"], u.name)
 
 
-@case("its address is in use: not fixed, no fast loop, healed when it is free")
+@case("its address is in use: said by whom, no fast loop, healed when it is free")
 def address_in_use(t):
     port = free_port()
     u = t.unit(arguments=f"--listen {port}",
@@ -267,17 +267,34 @@ def address_in_use(t):
     wait("mendd knows its socket", lambda: u.mendd()["ListeningSockets"] == [f"tcp 127.0.0.1:{port}"])
     u.request("exit 1")  # it had not lived for VerifyFor=: the restart is a second away
     u.wait_mendd(MainPID=0, HealingState="backoff")
-    with socket.socket() as s:
-        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        s.bind(("127.0.0.1", port))
-        s.listen()
-        m = wait("an attempt has failed", lambda: (lambda m: m if m["Verdicts"]["not-fixed"] else None)(u.mendd()))
-        expect("restarts so far", m["Attempts"] in (1, 2), True)
-        i = u.incident()
-        expect_text("the incident says what is in the way", str(i["timeline"]) + str(i["evidence"]),
-                    f"127.0.0.1:{port}", "in use")
-    u.wait_closed(30)
-    wait("it serves", lambda: accepts(port))
+    other = t.unit("squatter", arguments=f"--listen {port}", mendd=None)
+    m = u.wait_mendd(HealingState="hold", Refusal="obstacle")
+    expect("restarts so far", (m["Attempts"], m["Verdicts"]["not-fixed"]), (1, 1))
+    expect_text("mendd says what is in the way", u.wait_record("not-fixed")["MESSAGE"],
+                f"127.0.0.1:{port} is in use by {other.name}")
+    expect_text("so does the incident", str(u.incident()["timeline"]), f"in use by {other.name}")
+    expect("it waits for long, or for a change", m["NextWakeUSec"] > (time.time() + 60) * 10**6, True)
+    run("systemctl", "stop", other.name)
+    u.wait_closed()
+    expect("restarts", u.wait_settled()["Attempts"], 2)
+    expect("it serves", accepts(port), True)
+
+
+@case("twenty units are killed at once: each is healed once")
+def many(t):
+    units = [t.unit(f"many{n}", mendd="Heal=restart\nVerifyFor=100ms\nBackoff=100ms..100ms", start=False)
+             for n in range(20)]
+    run("systemctl", "start", *(u.name for u in units))
+    for u in units:
+        u.wait_settled()
+    for u in units:
+        u.request("kill 9")
+    for u in units:
+        u.wait_mendd(deadline=30, HealingState="probation", NRestarts={"mendd": 1, "systemd": 0, "other": 0})
+    for u in units:
+        expect(f"{u.name}: starts", u.starts(), 2)
+        expect(f"{u.name}: incidents", [(i["open"], i["cause"], i["verdict"]) for i in u.incidents()],
+               [(False, "crashed", "fixed-weak")])
 
 
 @case("mendctl enable and disable")
