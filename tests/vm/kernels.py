@@ -7,6 +7,7 @@ apt (sources, lists, cache, status) is a private directory; the host's apt is on
 import glob
 import os
 import re
+import shutil
 import subprocess
 
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
@@ -92,7 +93,8 @@ class Apt:
         own = {"APT::Architecture": "amd64", "APT::Architectures": "amd64",
                "Acquire::Languages": "none", "Acquire::Retries": "2",
                "Dir::State": d, "Dir::State::lists": d + "/lists", "Dir::State::status": d + "/status",
-               "Dir::Cache": d, "Dir::Cache::archives": self.archives,
+               "Dir::Cache": d, "Dir::Cache::archives": self.archives, "Dir::Cache::pkgcache": "",
+               "Dir::Cache::srcpkgcache": "",
                "Dir::Etc::sourcelist": d + "/sources", "Dir::Etc::sourceparts": d + "/empty",
                "Dir::Etc::parts": d + "/empty", "Dir::Etc::main": "/dev/null",
                "Dir::Etc::preferences": "/dev/null", "Dir::Etc::preferencesparts": d + "/empty"}
@@ -123,12 +125,12 @@ class Apt:
             raise CannotHave(f"{META} names no kernel")
         # What is there already, complete and of the right version, apt does not fetch again.
         self.run("apt-get", "-qq", "download", *sorted(seen), deadline=DOWNLOAD_DEADLINE)
-        wanted = {p for p in seen}
-        debs = [f for f in glob.glob(self.archives + "/*.deb")
-                if os.path.basename(f).split("_")[0] in wanted]
-        for f in glob.glob(self.archives + "/*.deb"):
-            if f not in debs:
-                os.unlink(f)  # of an older version
+        debs = []
+        for path in glob.glob(self.archives + "/*.deb"):
+            if os.path.basename(path).split("_")[0] in seen:
+                debs.append(path)
+            else:
+                os.unlink(path)  # of an older version
         return debs
 
 
@@ -148,30 +150,38 @@ class Kernel:
         else:
             raise CannotHave("; ".join(why))
         tree = os.path.join(directory, "packages")
+        os.makedirs(tree)
         for deb in debs:
-            command(["dpkg-deb", "--extract", deb, tree], 120)
-        images = glob.glob(tree + "/boot/vmlinuz-*")
+            unpack(deb, tree)
+        images = glob.glob(tree + "/boot/vmlinuz-*") + glob.glob(tree + "/usr/lib/modules/*/vmlinuz")
         if len(images) != 1:
             raise CannotHave(f"{len(images)} kernel images in {META}")
         self.image = images[0]
-        self.release = os.path.basename(self.image)[len("vmlinuz-"):]
+        folders = glob.glob(tree + "/lib/modules/*") + glob.glob(tree + "/usr/lib/modules/*")
+        if len(folders) != 1:
+            raise CannotHave(f"modules of {len(folders)} kernels in {META}")
+        self.release = os.path.basename(folders[0])
         self.version = re.match(r"\d+\.\d+", self.release).group(0)
-        self.modules = self.pick_modules(tree, os.path.join(directory, "modules"))
+        self.modules = index_modules(folders[0], os.path.join(directory, "modules"))
 
-    def pick_modules(self, tree, target):
-        """Copies the modules that are needed into a tree of their own with its own index."""
-        for top in ("usr/lib/modules", "lib/modules"):
-            source = os.path.join(tree, top, self.release)
-            if os.path.isdir(source):
-                break
-        else:
-            raise CannotHave(f"no modules for {self.release}")
-        where = os.path.join(target, "lib/modules", self.release)
-        os.makedirs(where)
-        for path in glob.glob(source + "/modules.builtin*") + glob.glob(source + "/modules.order"):
-            command(["cp", path, where], 10)
-        for path in glob.glob(source + "/**/*.ko*", recursive=True):
-            if os.path.basename(path).split(".")[0] in MODULES:
-                command(["cp", path, where], 10)
-        command(["depmod", "-b", target, self.release], 60)
-        return os.path.join(target, "lib/modules")
+
+def unpack(deb, tree):
+    """Only what is needed out of some thousands of modules."""
+    patterns = ["*/vmlinuz*", "*/modules.builtin*", "*/modules.order"] + [f"*/{m}.ko*" for m in MODULES]
+    with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", deb], stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as source:
+        # A pattern that matches nothing is an error for tar: a package may have none of these files.
+        subprocess.run(["tar", "-x", "-C", tree, "--wildcards", *patterns], stdin=source.stdout, check=False,
+                       stderr=subprocess.DEVNULL, timeout=120)
+        source.stdout.close()
+    if source.returncode:
+        raise CannotHave(f"{os.path.basename(deb)} cannot be unpacked")
+
+
+def index_modules(folder, target):
+    """The modules in a tree of their own with an index of only them; its path."""
+    release = os.path.basename(folder)
+    where = os.path.join(target, "lib/modules", release)
+    shutil.copytree(folder, where, ignore=shutil.ignore_patterns("vmlinuz*"))
+    command(["depmod", "-b", target, release], 60)
+    return os.path.join(target, "lib/modules")
