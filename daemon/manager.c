@@ -419,7 +419,7 @@ static void open_kernel(struct manager *m)
 		"DEGRADED: the kernel programs are not loaded (%s); deaths come from %s, and nobody can "
 		"tell who sent a signal",
 		world_find_feature(&m->world, "bpf") ? world_find_feature(&m->world, "bpf")->text
-						     : "no cgroup v2",
+						     : "for an unknown reason",
 		r >= 0 ? "the process connector and systemd" : "systemd alone");
 }
 

@@ -322,6 +322,9 @@ int kernel_new(struct kernel **ret, sd_event *event, struct world *w, struct fds
 		world_feature(w, "cgroups", false,
 			"no unified cgroup hierarchy at " CGROUP_ROOT
 			"; boot with systemd.unified_cgroup_hierarchy=1");
+		world_feature(w, "bpf", false,
+			"not tried: without the unified cgroup hierarchy nothing tells which unit a "
+			"process belongs to");
 		return -ENOENT;
 	}
 	world_feature(w, "cgroups", true, "unified hierarchy at " CGROUP_ROOT);

@@ -70,6 +70,7 @@ struct systemd {
 	unsigned int n_calls; /* what the readings under way may have waiting at the broker */
 	bool listed;          /* all units that were loaded at the start are known … */
 	bool complete;        /* … and read: on_complete was called */
+	bool reloading;       /* PID 1 takes away and brings back all its units now */
 };
 
 static void start_waiting(struct systemd *s);
@@ -560,7 +561,10 @@ static int on_unit_removed(sd_bus_message *m, void *userdata, sd_bus_error *ret_
 	struct systemd *s = userdata;
 	const char *name;
 
-	if (sd_bus_message_read(m, "so", &name, NULL) >= 0 && world_unit(s->world, name))
+	/* In a reload all of them are removed, and announced again: what is gone is seen after it.
+	 */
+	if (!s->reloading && sd_bus_message_read(m, "so", &name, NULL) >= 0 &&
+		world_unit(s->world, name))
 		s->handlers->on_unit_gone(s->userdata, name);
 	return 0;
 }
@@ -588,7 +592,10 @@ static int on_reloading(sd_bus_message *m, void *userdata, sd_bus_error *ret_err
 	struct unit *u;
 	int active;
 
-	if (sd_bus_message_read(m, "b", &active) < 0 || active)
+	if (sd_bus_message_read(m, "b", &active) < 0)
+		return 0;
+	s->reloading = active;
+	if (active)
 		return 0;
 	while ((u = hash_next(&s->world->units, &cursor)))
 		start_reading(s, u->name, DEPTH_ALL);

@@ -8,8 +8,8 @@ import os
 import signal as signals
 import subprocess
 
-from harness import (RUN, VICTIM, Killer, Unit, alive, case, expect, expect_in, expect_text, journal,
-                     manager, read, run, wait, wait_metrics)
+from harness import (RUN, VICTIM, Killer, Unit, alive, case, daemon_reload, expect, expect_in, expect_text,
+                     journal, manager, read, run, wait, wait_metrics)
 
 # si_code names of waitid(2), as systemd's ExecMainCode= has them.
 CLD_EXITED, CLD_KILLED, CLD_DUMPED = "1", "2", "3"
@@ -166,6 +166,21 @@ def transient_gone(t):
     i = wait("its incident", u.incidents)[0]
     expect("the incident", (i["cause"], i["open"], i["death"]["pid"]), ("killed", False, pid))
     expect_text("why it is closed", i["resolution"], "gone")
+
+
+@case("daemon-reload while a unit is down: its incident stays")
+def reloaded(t):
+    u = t.unit(mendd=None)
+    u.request("exit 3")
+    i = u.wait_incident()
+    u.wait_mendd(HealingState="hold")
+    daemon_reload()
+    # What has been started afterwards is known afterwards: the reload's signals are behind us.
+    t.unit("later")
+    expect("the incident", [(x["id"], x["open"]) for x in u.incidents()], [(i["id"], True)])
+    m = u.mendd()
+    expect("health and state", (m["Health"], m["HealingState"]), ("unhealthy", "hold"))
+    operator_restarts(u)
 
 
 @case("asking for a unit that is down does not go round in circles")
