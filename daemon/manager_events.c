@@ -200,7 +200,8 @@ void manager_on_connector(void *userdata, const struct death *d)
 
 	while ((u = hash_next(&m->world.units, &cursor)))
 		if (d->pid == u->facts.main_pid) {
-			on_unit_death(m, u, d);
+			if (!unit_find_death(u, d->pid)) /* or PID 1 was faster */
+				on_unit_death(m, u, d);
 			return;
 		}
 }

@@ -43,8 +43,9 @@ static void close_incident(struct manager *m, struct unit *u, uint64_t now, cons
 void manager_open_incident(struct manager *m, struct unit *u, uint64_t now)
 {
 	const struct trouble *t = &u->heal.trouble;
-	const struct death *d;
 	struct incident *i = u->incident;
+	const struct death *d;
+	struct death told;
 
 	if (i && !i->open) { /* in probation: the same story goes on */
 		i->open = true;
@@ -64,6 +65,12 @@ void manager_open_incident(struct manager *m, struct unit *u, uint64_t now)
 		incident_note(i, t->time_ns, "failed", "%s", t->text);
 		incident_note(i, t->detected_ns, "detected", "known %llu us after it happened",
 			(unsigned long long)((t->detected_ns - t->time_ns) / NSEC_PER_USEC));
+	}
+	if (!m->kernel && !unit_find_death(u, t->pid) && cause_death_from_facts(&u->facts, &told) &&
+		told.pid == t->pid) {
+		/* Nobody else will tell of it. */
+		unit_note_death(u, &told);
+		unit_remember_death(u, &told);
 	}
 	d = unit_find_death(u, t->pid);
 	if (d && !i->death.time_ns)

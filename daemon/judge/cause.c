@@ -69,8 +69,7 @@ enum cause cause_of_death(const struct death *d)
 	}
 }
 
-/* What PID 1 knows of the main process's end, where the kernel's record is missing. */
-static bool death_from_facts(const struct unit_facts *f, struct death *ret)
+bool cause_death_from_facts(const struct unit_facts *f, struct death *ret)
 {
 	if (f->exec_main_code == 0)
 		return false;
@@ -126,7 +125,7 @@ static void fill_trouble(
 		.present = true, .time_ns = u->facts.read_ns, .detected_ns = u->facts.read_ns
 	};
 	str_copy(ret->invocation, sizeof(ret->invocation), invocation);
-	if (!d && death_from_facts(&u->facts, &told))
+	if (!d && cause_death_from_facts(&u->facts, &told))
 		d = &told;
 	if (d) {
 		ret->pid = d->pid;

@@ -168,7 +168,7 @@ def transient_gone(t):
     expect_text("why it is closed", i["resolution"], "gone")
 
 
-@case("daemon-reload while a unit is down: its incident stays")
+@case("daemon-reload while a unit is down: its incident stays", alone=True)
 def reloaded(t):
     u = t.unit(mendd=None)
     u.request("exit 3")

@@ -51,7 +51,7 @@ def healed(u, i, old, verdict="fixed-weak", restarts=1):
     expect("order of the timeline", order, wanted)
 
 
-@case("Heal=restart: killed, restarted, verified")
+@case("Heal=restart: killed, restarted, verified", alone=True)  # two actions at most at once: none besides
 def heal_killed(t):
     port = free_port()
     u = t.unit(arguments=f"--listen {port}", mendd=FAST)
