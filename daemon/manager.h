@@ -3,7 +3,9 @@
  * The manager: owns the world and wires sources, judges, actions and sinks together. One thread,
  * one loop.
  *
- *     manager.c         creation, configuration, housekeeping
+ *     manager.c         creation and end
+ *     manager_units.c   which units are watched, with which settings
+ *     manager_tick.c    housekeeping
  *     manager_events.c  what the kernel, PID 1 and people report becomes unit state
  *     manager_sockets.c who listens where
  *     manager_step.c    asks the policy what to do with a unit, and does it
@@ -90,12 +92,22 @@ int manager_new(struct manager **ret);
 /* Runs until SIGTERM; the exit code. */
 int manager_run(struct manager *m);
 struct manager *manager_free(struct manager *m);
+
+/* manager_units.c */
+/* The settings as files have them now; on a mistake nothing changes, and `errors` says which. */
+int manager_load_settings(struct manager *m, struct strbuf *errors);
 int manager_reload(struct manager *m, char **ret_error);
 /* Checks start and stop with the settings; called whenever these may have changed. */
 void manager_apply_settings(struct manager *m, struct unit *u);
+bool manager_is_watchable(const struct manager *m, const char *name);
 /* NULL: the unit is not to be watched, or there is no room. */
 struct unit *manager_watch(struct manager *m, const char *name);
 void manager_unwatch(struct manager *m, struct unit *u);
+void manager_free_edge(struct unit *u);
+
+/* manager_tick.c */
+int manager_start_tick(struct manager *m);
+void manager_check_kill_switch(struct manager *m);
 
 /* manager_events.c */
 extern const struct kernel_handlers manager_kernel_handlers;
