@@ -104,7 +104,7 @@ static void on_unit_death(struct manager *m, struct unit *u, const struct death 
 {
 	struct death d = *seen;
 
-	if (d.killer == KILLER_OOM)
+	if (d.killer == KILLER_OOM && !d.oom_limit_known)
 		d.oom_own_limit = own_limit_was_hit(u);
 	unit_note_death(u, &d);
 	delay_histogram_add(&m->world.detection,
