@@ -23,8 +23,8 @@
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 /* Set by the daemon before loading. */
-const volatile __u32 pidns_inum;      /* inode number of the daemon's pid namespace */
-const volatile __u64 root_cgroup;     /* id of the cgroup that PID 1 manages; 1 on a host */
+const volatile __u32 pidns_inum;    /* inode number of the daemon's pid namespace */
+const volatile __u64 root_cgroup;   /* id of the cgroup that PID 1 manages; 1 on a host */
 const volatile bool victim_is_task; /* mark_victim passes a task (6.9 on), not a pid */
 
 #define SIGNAL_GROUP_EXIT 0x4 /* include/linux/sched/signal.h; the value is the same since 2.6 */

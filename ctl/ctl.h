@@ -34,7 +34,7 @@ enum json_mode {
 struct ctl {
 	sd_bus *bus; /* owned; NULL until bus_open() */
 	enum json_mode json;
-	bool legend, use_pager, quiet, color;
+	bool legend, use_pager, quiet, color, all;
 	const char *reason; /* NULL: not given; borrowed from argv, as the next */
 	const char *format;
 	uint64_t for_usec; /* 0: not given */
@@ -47,6 +47,7 @@ enum {
 	OPTION_REASON = 1 << 1,
 	OPTION_FORMAT = 1 << 2,
 	OPTION_LINES = 1 << 3,
+	OPTION_ALL = 1 << 4,
 };
 
 struct verb {
@@ -78,6 +79,7 @@ int verb_reload(struct ctl *c, int argc, char **argv);
 int verb_metrics(struct ctl *c, int argc, char **argv);
 int verb_check_config(struct ctl *c, int argc, char **argv);
 int verb_doctor(struct ctl *c, int argc, char **argv);
+int verb_audit(struct ctl *c, int argc, char **argv);
 int verb_plugins(struct ctl *c, int argc, char **argv);
 
 /* help.c */

@@ -99,7 +99,7 @@ static void check_daemon(struct doctor *d, const json_t *m)
 	if (get_bool(m, "Degraded"))
 		find(d, DEGRADED, "kernel programs", "are not loaded; the fallbacks are at work",
 			"see the lines below, and 'journalctl -u mendd'");
-	json_array_foreach(json_object_get(m, "Features"), i, feature)
+	json_array_foreach (json_object_get(m, "Features"), i, feature)
 		find(d, json_is_true(json_array_get(feature, 1)) ? OK : DEGRADED,
 			json_string_value(json_array_get(feature, 0)),
 			json_string_value(json_array_get(feature, 2)),
@@ -145,8 +145,7 @@ static void print_rows(const struct doctor *d)
 	const json_t *row;
 	size_t i;
 
-	json_array_foreach(d->rows, i, row)
-	{
+	json_array_foreach (d->rows, i, row) {
 		const char *state = get_text(row, "state");
 		enum color color = str_eq(state, "ok")         ? COLOR_GOOD
 				   : str_eq(state, "degraded") ? COLOR_WARN

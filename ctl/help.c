@@ -5,8 +5,9 @@
 const struct verb verbs[] = {
 	{ "status", "[UNIT…]", "Show the host, or units and what becomes of them",
 		"Without UNIT: mendd itself and a table of all watched units. With UNIT (a name or\n"
-		"a glob): health, last exit and who caused it, healing, incident, check, sockets.\n",
-		0, -1, 0, verb_status },
+		"a glob): health, last exit and who caused it, healing, incident, check, sockets.\n"
+		"The table leaves out units that are not running and not meant to; -a has them too.\n",
+		0, -1, OPTION_ALL, verb_status },
 	{ "show", "UNIT…", "Show all properties of units, for programs",
 		"One Name=Value a line. Times are microseconds since the epoch.\n", 1, -1, 0,
 		verb_show },
@@ -46,6 +47,10 @@ const struct verb verbs[] = {
 		"Without FILE: the installed files. The running daemon reads them, so that what is\n"
 		"checked is what it would use.\n",
 		0, -1, 0, verb_check_config },
+	{ "audit", "[UNIT…]", "Say what is missing before the outage",
+		"For each running service: a restart policy, a check, an alert. For the host: whether\n"
+		"anybody scrapes the metrics.\n",
+		0, -1, 0, verb_audit },
 	{ "doctor", "", "Say what this host lets mendd see and do",
 		"Each line is ok, degraded or missing, with what to do about it.\n", 0, 0, 0,
 		verb_doctor },
@@ -64,6 +69,7 @@ static const char options_text[] =
 	"      --for=SPAN        How long, as 5min or \"1h 30min\"\n"
 	"      --reason=TEXT     Why; it is written down\n"
 	"      --format=FORMAT   Form of an incident or of the metrics\n"
+	"  -a, --all             Also units that are inactive\n"
 	"  -n, --lines=N         At most so many lines\n";
 
 void print_help(void)

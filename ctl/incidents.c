@@ -14,8 +14,7 @@ static int print_list(const struct ctl *c, const json_t *list)
 
 	if (!t)
 		return out_of_memory();
-	json_array_foreach(list, n, i)
-	{
+	json_array_foreach (list, n, i) {
 		bool open = get_bool(i, "open");
 		char id[9], opened[TIME_SIZE], lasted[TIME_SIZE], attempts[24];
 
@@ -50,7 +49,8 @@ int verb_incidents(struct ctl *c, int argc, char **argv)
 	r = name ? bus_call_json(c, &list, "ListIncidents", "su", name, c->lines) : out_of_memory();
 	if (r != 0)
 		return r;
-	json_array_foreach(list, n, i) open |= get_bool(i, "open");
+	json_array_foreach (list, n, i)
+		open |= get_bool(i, "open");
 	if (c->json != JSON_OFF) {
 		r = print_json(c, list);
 	} else if (json_array_size(list) == 0) {

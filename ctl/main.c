@@ -27,6 +27,7 @@ static const struct option options[] = {
 	{ "json", required_argument, NULL, ARG_JSON },
 	{ "no-legend", no_argument, NULL, ARG_NO_LEGEND },
 	{ "no-pager", no_argument, NULL, ARG_NO_PAGER },
+	{ "all", no_argument, NULL, 'a' },
 	{ "quiet", no_argument, NULL, 'q' },
 	{ "for", required_argument, NULL, ARG_FOR },
 	{ "reason", required_argument, NULL, ARG_REASON },
@@ -135,6 +136,10 @@ static int take_option(struct ctl *c, struct request *q, int option)
 	case 'q':
 		c->quiet = true;
 		return 0;
+	case 'a':
+		q->options |= OPTION_ALL;
+		c->all = true;
+		return 0;
 	case ARG_FOR:
 		q->options |= OPTION_FOR;
 		return take_for(c, optarg);
@@ -174,7 +179,9 @@ static const struct verb *find_verb(const char *name)
 
 static int check_usage(const struct verb *v, const struct request *q, int argc)
 {
-	static const char *const names[] = { "--for=", "--reason=", "--format=", "--lines=" };
+	static const char *const names[] = {
+		"--for=", "--reason=", "--format=", "--lines=", "--all"
+	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 		if (q->options & ~v->options & (1u << i)) {
@@ -195,7 +202,7 @@ static int run(struct ctl *c, int argc, char **argv)
 	int option, r;
 
 	opterr = 0;
-	while ((option = getopt_long(argc, argv, ":hqn:", options, NULL)) >= 0) {
+	while ((option = getopt_long(argc, argv, ":haqn:", options, NULL)) >= 0) {
 		r = option == '?' || option == ':' ? unknown_option(argc, argv, option == ':')
 						   : take_option(c, &q, option);
 		if (r != 0)

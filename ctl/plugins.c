@@ -26,10 +26,9 @@ int verb_plugins(struct ctl *c, int argc, char **argv)
 
 	r = t && list ? bus_properties(c, &m, BUS_PATH, BUS_MANAGER) : out_of_memory();
 	if (r == 0)
-		json_array_foreach(json_object_get(m, "Plugins"), i, row)
+		json_array_foreach (json_object_get(m, "Plugins"), i, row)
 			json_array_append_new(list, plugin_object(row));
-	json_array_foreach(list, i, row)
-	{
+	json_array_foreach (list, i, row) {
 		bool active = get_bool(row, "active");
 		const char *error = get_text(row, "error");
 		char calls[24], failures[24];

@@ -81,8 +81,7 @@ void report_text(const struct ctl *c, const json_t *i)
 	print_death(json_object_get(i, "death"));
 	print_evidence(json_object_get(i, "evidence"));
 	printf("\nTimeline\n");
-	json_array_foreach(json_object_get(i, "timeline"), n, e)
-	{
+	json_array_foreach (json_object_get(i, "timeline"), n, e) {
 		printf("  %s  %+10.3fs  ", format_time_exact(get_number(e, "time_usec"), at),
 			(double)json_integer_value(json_object_get(e, "offset_usec")) / 1e6);
 		put_colored(c, COLOR_BOLD, get_text(e, "kind"));

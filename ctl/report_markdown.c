@@ -103,8 +103,7 @@ static void print_timeline(const json_t *i)
 	size_t n;
 
 	printf("\n## Timeline\n\n| time | since failure | what | |\n|---|---|---|---|\n");
-	json_array_foreach(json_object_get(i, "timeline"), n, e)
-	{
+	json_array_foreach (json_object_get(i, "timeline"), n, e) {
 		printf("| %s | %+.3f s | ", format_time_exact(get_number(e, "time_usec"), at),
 			(double)json_integer_value(json_object_get(e, "offset_usec")) / 1e6);
 		put_escaped(get_text(e, "kind"));
@@ -140,8 +139,7 @@ static void print_actions(const json_t *i)
 	size_t n;
 
 	printf("\n## Actions\n\n");
-	json_array_foreach(json_object_get(i, "timeline"), n, e)
-	{
+	json_array_foreach (json_object_get(i, "timeline"), n, e) {
 		const char *kind = get_text(e, "kind");
 
 		if (!str_eq(kind, "acted") && !str_eq(kind, "held") && !str_eq(kind, "decided"))

@@ -79,7 +79,7 @@ static void print_budget(const json_t *e)
 	size_t i;
 
 	printf("%12s: %" PRIu64 " restarts left", "Budget", get_number(e, "budget_remaining"));
-	json_array_foreach(json_object_get(e, "budget"), i, window)
+	json_array_foreach (json_object_get(e, "budget"), i, window)
 		printf("%s%" PRIu64 " in %s", i ? ", " : " (", get_number(window, "count"),
 			format_span(get_number(window, "window_usec"), span));
 	puts(i ? ")" : "");

@@ -49,8 +49,7 @@ static void print_degraded(const struct ctl *c, const json_t *m)
 			"no kernel programs: deaths are seen late and nobody knows who caused them");
 		putchar('\n');
 	}
-	json_array_foreach(json_object_get(m, "Features"), i, feature)
-	{
+	json_array_foreach (json_object_get(m, "Features"), i, feature) {
 		if (json_is_true(json_array_get(feature, 1)))
 			continue;
 		label("Degraded");
@@ -75,8 +74,7 @@ static void print_header(const struct ctl *c, const json_t *m, const json_t *lis
 	size_t enabled = 0, bad = 0, i;
 	const json_t *unit;
 
-	json_array_foreach(list, i, unit)
-	{
+	json_array_foreach (list, i, unit) {
 		enabled += str_eq(get_text(unit, "mode"), "restart");
 		bad += str_eq(get_text(unit, "health"), "unhealthy");
 	}
@@ -125,14 +123,18 @@ static int print_table(const struct ctl *c, const json_t *list)
 		"SINCE" };
 	struct table *t = table_new(c, columns, ARRAY_SIZE(columns));
 	const json_t *unit;
-	size_t i;
+	size_t i, hidden = 0;
 
 	if (!t)
 		return out_of_memory();
-	json_array_foreach(list, i, unit)
-	{
+	json_array_foreach (list, i, unit) {
 		const char *health = get_text(unit, "health"), *cause = get_text(unit, "cause");
 		char healing[64], restarts[24], since[TIME_SIZE];
+
+		if (!c->all && str_eq(health, "inactive")) {
+			hidden++;
+			continue;
+		}
 
 		healing_cell(unit, healing, sizeof(healing));
 		snprintf(restarts, sizeof(restarts), "%" PRIu64, get_number(unit, "restarts"));
@@ -147,6 +149,8 @@ static int print_table(const struct ctl *c, const json_t *list)
 	}
 	table_print(t);
 	table_free(t);
+	if (hidden > 0 && c->legend && !c->quiet)
+		printf("\n%zu inactive units are not shown; --all shows them.\n", hidden);
 	return 0;
 }
 
@@ -164,7 +168,8 @@ static int status_host(struct ctl *c)
 	if (r != 0)
 		goto finish;
 	bad = get_number(m, "NIncidentsOpen") > 0;
-	json_array_foreach(list, i, unit) bad |= str_eq(get_text(unit, "health"), "unhealthy");
+	json_array_foreach (list, i, unit)
+		bad |= str_eq(get_text(unit, "health"), "unhealthy");
 	if (c->json != JSON_OFF) {
 		json_t *all = json_pack("{sO sO}", "manager", m, "units", list);
 
@@ -231,8 +236,7 @@ static void print_sockets(const json_t *u)
 	if (json_array_size(sockets) == 0)
 		return;
 	label("Sockets");
-	json_array_foreach(sockets, i, s)
-	{
+	json_array_foreach (sockets, i, s) {
 		printf("%s", i ? ", " : "");
 		put_clean(stdout, json_string_value(s));
 	}
@@ -353,8 +357,7 @@ static int status_pattern(
 	bool any = false;
 	size_t i;
 
-	json_array_foreach(list, i, unit)
-	{
+	json_array_foreach (list, i, unit) {
 		const char *name = get_text(unit, "name");
 
 		if (fnmatch(pattern, name, 0) != 0)

@@ -5,6 +5,7 @@
  */
 #include "manager.h"
 #include "base/clock.h"
+#include "edge/check_exec.h"
 #include "edge/config_files.h"
 #include "edge/metrics_page.h"
 #include "../plugins/builtin.h"
@@ -35,6 +36,7 @@ void manager_apply_settings(struct manager *m, struct unit *u)
 {
 	struct unit_settings old = u->settings;
 	bool same;
+	int r;
 
 	unit_settings_merge(
 		&u->settings, &m->world.settings, u->has_own_rule ? &u->own_rule : NULL, u->name);
@@ -45,10 +47,18 @@ void manager_apply_settings(struct manager *m, struct unit *u)
 		return;
 	plugin_host_check_stop(m->plugins, u->name);
 	u->check = (struct check_state) { .status = -1 };
-	if (*u->settings.check)
-		plugin_host_check_start(m->plugins, u->name, u->settings.check,
-			u->settings.check_interval_ns, u->settings.check_timeout_ns,
-			manager_on_check, m);
+	if (!*u->settings.check)
+		return;
+	r = plugin_host_check_start(m->plugins, u->name, u->settings.check,
+		u->settings.check_interval_ns, u->settings.check_timeout_ns, manager_on_check, m);
+	if (r < 0) {
+		/* Never "ok", never "critical": what cannot be observed is unknown. */
+		u->check.status = MEND_UNKNOWN;
+		snprintf(u->check.text, sizeof(u->check.text), "'%.200s' cannot be run: %s",
+			u->settings.check, r == -ENOENT ? "there is no such check" : strerror(-r));
+		manager_tell_unit(
+			m, u, MESSAGE_CONFIG_ERROR, LOG_WARNING, "Check=%s", u->check.text);
+	}
 }
 
 struct unit *manager_watch(struct manager *m, const char *name)
@@ -87,6 +97,7 @@ static void free_edge(struct unit *u)
 		return;
 	sd_event_source_disable_unref(e->timer);
 	sd_event_source_disable_unref(e->store_timer);
+	free(e->fragment);
 	free(e);
 	u->edge = NULL;
 }
@@ -213,6 +224,10 @@ static void refresh_statistics(struct manager *m)
 		kernel_refresh(m->kernel);
 	store_stats(m->store, &stats);
 	m->world.store_written = stats.written;
+	if (m->metrics && metrics_server_requests(m->metrics) != m->requests) {
+		m->requests = metrics_server_requests(m->metrics);
+		m->world.last_scrape_usec = clock_realtime_usec();
+	}
 }
 
 static int on_tick(sd_event_source *source, uint64_t usec, void *userdata)
@@ -252,6 +267,22 @@ static int on_disconnected(sd_bus_message *message, void *userdata, sd_bus_error
 	return 0;
 }
 
+/* A new database in the place of a damaged one: what still counts is put into it again. */
+static void refill_store(struct manager *m)
+{
+	size_t cursor = 0;
+	struct unit *u;
+
+	while ((u = hash_next(&m->world.units, &cursor))) {
+		if (u->incident)
+			store_put_incident(m->store, u->incident, NULL, NULL);
+		if (u->heal.n_restarts > 0)
+			store_put_unit(m->store, u, NULL, NULL);
+	}
+	if (m->world.pause.active)
+		store_put_pause(m->store, &m->world.pause, NULL, NULL);
+}
+
 static void on_store_state(void *userdata, int error, const char *text)
 {
 	struct manager *m = userdata;
@@ -263,6 +294,9 @@ static void on_store_state(void *userdata, int error, const char *text)
 			"incidents cannot be stored: %s; healing goes on", text);
 	} else if (m->store_failing)
 		manager_tell_host(m, MESSAGE_STORE_RECOVERED, LOG_NOTICE, "%s", text);
+	if (error >= 0 && m->store_renewed)
+		refill_store(m);
+	m->store_renewed = error == -EUCLEAN;
 	m->store_failing = error < 0;
 	if (m->api)
 		api_manager_changed(m->api);
@@ -325,6 +359,7 @@ static int open_plugins(struct manager *m)
 	plugin_host_register(m->plugins, &journal_plugin);
 	plugin_host_register(m->plugins, &restart_plugin);
 	plugin_host_register(m->plugins, &tcp_plugin);
+	plugin_host_register(m->plugins, &check_exec_plugin);
 	plugin_host_load_dir(m->plugins, PLUGIN_DIR);
 	return 0;
 }
@@ -377,6 +412,8 @@ static int open_metrics(struct manager *m)
 
 	if (r < 0) {
 		/* Another process has the port: said, and healing goes on without it. */
+		if (fd >= 0)
+			close(fd);
 		errno = -r;
 		world_feature(&m->world, "metrics", false, "the metrics port cannot be opened: %m");
 		return log_warning_errno(r, "cannot serve metrics");

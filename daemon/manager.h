@@ -51,8 +51,10 @@ struct manager {
 	struct ratelimit loss_limit;
 	uint64_t sockets_read_ns;
 	uint64_t refreshed_ns;
+	uint64_t requests; /* of the metrics endpoint, as last seen */
 	bool complete; /* PID 1 has told of all units: what it does not know is not there */
 	bool store_failing;
+	bool store_renewed; /* it was damaged and begins anew */
 	int exit_code;
 };
 
@@ -61,6 +63,7 @@ struct unit_edge {
 	struct manager *manager;          /* borrowed */
 	sd_event_source *timer;           /* owned; fires at heal.wake_ns */
 	sd_event_source *store_timer;     /* owned; evidence is late */
+	char *fragment;                   /* owned; its unit file, NULL: none known */
 	char invocation[INVOCATION_SIZE]; /* as of the last reading, for struct former */
 	pid_t exec_main_pid;
 	uint32_t n_restarts;
@@ -94,6 +97,8 @@ void manager_forget_cgroups(struct manager *m, uint64_t now_ns);
 /* manager_step.c */
 void manager_step(struct manager *m, struct unit *u);
 void manager_open_incident(struct manager *m, struct unit *u, uint64_t now_ns);
+/* Its unit is not there any more, nor its file: what is open will never be closed otherwise. */
+void manager_close_gone(struct manager *m, struct unit *u, uint64_t now_ns);
 void manager_step_waiting(
 	struct manager *m); /* all that hold: something that they wait for changed */
 void manager_resume_open(struct manager *m); /* what the store remembers of the former run */

@@ -112,6 +112,20 @@ static bool is_central(const struct unit *u, const struct death *d)
 	       d->pid == u->facts.exec_main_pid;
 }
 
+/*
+ * Not the main process, and the unit goes on without it. An orphan is a child of PID 1 as the main
+ * process is: it is known by the main process being another one, and alive.
+ */
+static bool is_helper(const struct unit *u, const struct death *d)
+{
+	const struct unit_facts *f = &u->facts;
+
+	if (!is_central(u, d))
+		return true;
+	return d->pid != f->main_pid && d->pid != f->exec_main_pid && f->main_pid &&
+	       f->active == ACTIVE_ACTIVE && !unit_find_death(u, f->main_pid);
+}
+
 static void on_unit_death(struct manager *m, struct unit *u, const struct death *seen)
 {
 	struct death d = *seen;
@@ -128,7 +142,8 @@ static void on_unit_death(struct manager *m, struct unit *u, const struct death 
 			systemd_read_quick(m->systemd, u);
 		else
 			systemd_read(m->systemd, u);
-	} else if (d.signal)
+	}
+	if (d.signal && d.killer != KILLER_SYSTEMD && is_helper(u, &d))
 		manager_tell_helper(m, u, &d);
 }
 
@@ -199,16 +214,40 @@ static void on_unit(void *userdata, const char *name)
 }
 
 /*
- * PID 1 has unloaded it. What is remembered of a unit that has a history stays, unless its file is
- * gone for good, as that of a transient unit is: these would fill the table.
+ * Whether a unit that PID 1 has unloaded stays watched: one that has a file does, because it may be
+ * started again and its counters should go on then. Not so instances: of some templates there is
+ * one per connection, and they would fill the table.
+ */
+static bool is_kept(const struct unit *u)
+{
+	const struct unit_edge *e = u->edge;
+
+	return !strchr(u->name, '@') && e->fragment && access(e->fragment, F_OK) == 0;
+}
+
+/*
+ * PID 1 has unloaded it: it is down, has no job, and nobody refers to it. PID 1 does that at once
+ * after an end that it takes for a clean one, so that the death may still have to be judged.
  */
 static void on_unit_gone(void *userdata, const char *name)
 {
 	struct manager *m = userdata;
 	struct unit *u = world_unit(&m->world, name);
+	struct unit_facts *f = &u->facts;
+	uint64_t now = clock_monotonic_ns();
 
-	if (!u->incident && u->heal.state == HEAL_STATE_IDLE)
-		manager_unwatch(m, u);
+	if (f->read_ns && f->active != ACTIVE_INACTIVE) {
+		f->active = ACTIVE_INACTIVE;
+		str_copy(f->sub_state, sizeof(f->sub_state), "dead");
+		f->main_pid = 0;
+		f->job = 0;
+		f->read_ns = now;
+		manager_step(m, u);
+	}
+	if (is_kept(u))
+		return;
+	manager_close_gone(m, u, now);
+	manager_unwatch(m, u);
 }
 
 /* Without BPF nobody tells of cgroups: their ids come from the path that PID 1 names. */
@@ -228,8 +267,11 @@ static void find_cgroup(struct manager *m, struct unit *u)
 
 static void read_files(struct manager *m, struct unit *u, const struct unit_files *files)
 {
+	struct unit_edge *e = u->edge;
 	char error[256], before[256];
 
+	free(e->fragment);
+	e->fragment = *files->fragment ? strdup(files->fragment) : NULL;
 	str_copy(before, sizeof(before), u->settings.error);
 	config_read_own_rule(files->fragment, files->drop_ins, &u->own_rule, &u->has_own_rule,
 		error, sizeof(error));
@@ -327,8 +369,8 @@ void manager_on_check(void *userdata, const char *unit, const struct mend_verdic
 	c->time_ns = clock_monotonic_ns();
 	str_copy(c->text, sizeof(c->text), v->text);
 	/* While it is being restarted, a check that fails is no news. */
-	if (v->status != MEND_OK && c->in_row == 1 && u->heal.state != HEAL_STATE_ACT &&
-		u->heal.state != HEAL_STATE_VERIFY)
+	if (v->status != MEND_OK && c->in_row == u->settings.check_failures &&
+		u->heal.state != HEAL_STATE_ACT && u->heal.state != HEAL_STATE_VERIFY)
 		manager_tell_unit(m, u, MESSAGE_CHECK_FAILED,
 			v->status == MEND_CRITICAL ? LOG_ERR : LOG_WARNING, "check: %s", v->text);
 	manager_step(m, u);

@@ -75,6 +75,18 @@ void manager_open_incident(struct manager *m, struct unit *u, uint64_t now)
 	api_alert_changed(m->api, u, "unit-down", ALERT_FIRING);
 }
 
+void manager_close_gone(struct manager *m, struct unit *u, uint64_t now)
+{
+	static const char text[] = "its unit is gone, and so is its unit file";
+
+	if (!u->incident || !u->incident->open)
+		return;
+	manager_tell_unit(m, u, MESSAGE_INCIDENT_CLOSED, LOG_NOTICE, "%s", text);
+	close_incident(m, u, now, text);
+	store_incident(m, u);
+	world_incident_archive(&m->world, TAKE_PTR(u->incident));
+}
+
 static void on_action(void *userdata, const char *unit, const struct mend_action_result *r)
 {
 	struct manager *m = userdata;
@@ -322,6 +334,12 @@ static void perform(struct manager *m, struct unit *u, const struct decision *d,
 		world_incident_archive(&m->world, TAKE_PTR(u->incident));
 }
 
+/* Critical often enough in a row: once may be an accident of the check. */
+static bool check_is_bad(const struct unit *u)
+{
+	return u->check.status == MEND_CRITICAL && u->check.in_row >= u->settings.check_failures;
+}
+
 static void set_health(struct manager *m, struct unit *u, enum finding finding)
 {
 	const struct unit_facts *f = &u->facts;
@@ -334,7 +352,7 @@ static void set_health(struct manager *m, struct unit *u, enum finding finding)
 		u->health = HEALTH_UNHEALTHY;
 		str_copy(u->health_reason, sizeof(u->health_reason),
 			h->trouble.present ? h->trouble.text : u->incident->summary);
-	} else if (u->check.status == MEND_CRITICAL && unit_is_up(u)) {
+	} else if (check_is_bad(u) && unit_is_up(u)) {
 		u->health = HEALTH_UNHEALTHY;
 		snprintf(u->health_reason, sizeof(u->health_reason), "check: %s", u->check.text);
 	} else if (unit_is_up(u)) {

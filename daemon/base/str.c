@@ -214,11 +214,11 @@ bool str_copy_clean(char *dst, size_t size, const char *src)
 		}
 		if (n == 0)
 			dst[at] = '?';
-		else if (*p < 0x20 || *p == 0x7f)
-			dst[at] = ' ';
+		else if (*p < 0x20 || *p == 0x7f || (*p == 0xc2 && p[1] < 0xa0))
+			dst[at] = ' '; /* the last: U+0080 to U+009F, which terminals obey too */
 		else
 			memcpy(dst + at, p, n);
-		at += room;
+		at += dst[at] == ' ' ? 1 : room;
 		p += room;
 	}
 	dst[at] = '\0';

@@ -111,11 +111,12 @@ static int get_total(sd_bus *bus, const char *path, const char *interface, const
 	sd_bus_message *reply, void *userdata, sd_bus_error *ret_error)
 {
 	const struct world *w = ((struct api *)userdata)->world;
-	uint64_t v = str_eq(property, "NEvents")         ? w->events
-		     : str_eq(property, "NEventsLost")   ? world_events_lost(w)
-		     : str_eq(property, "NUnitsRefused") ? w->units_refused
-		     : str_eq(property, "StartedUSec")   ? w->started_usec
-							 : w->settings_loaded_usec;
+	uint64_t v = str_eq(property, "NEvents")          ? w->events
+		     : str_eq(property, "NEventsLost")    ? world_events_lost(w)
+		     : str_eq(property, "NUnitsRefused")  ? w->units_refused
+		     : str_eq(property, "StartedUSec")    ? w->started_usec
+		     : str_eq(property, "LastScrapeUSec") ? w->last_scrape_usec
+							  : w->settings_loaded_usec;
 
 	return sd_bus_message_append(reply, "t", v);
 }
@@ -403,6 +404,7 @@ const sd_bus_vtable api_manager_vtable[] = {
 	SD_BUS_PROPERTY("NEvents", "t", get_total, 0, 0),
 	SD_BUS_PROPERTY("NEventsLost", "t", get_total, 0, 0),
 	SD_BUS_PROPERTY("StartedUSec", "t", get_total, 0, CONSTANT),
+	SD_BUS_PROPERTY("LastScrapeUSec", "t", get_total, 0, 0),
 	SD_BUS_PROPERTY("ConfigLoadedUSec", "t", get_total, 0, 0),
 
 	SD_BUS_METHOD_WITH_ARGS(

@@ -51,6 +51,8 @@ TEXT_GETTER(get_cause, cause_word(u->heal.trouble.present ? u->heal.trouble.caus
 TEXT_GETTER(get_invocation, u->facts.invocation)
 TEXT_GETTER(get_active_state, active_state_word(u->facts.active))
 TEXT_GETTER(get_sub_state, u->facts.sub_state)
+TEXT_GETTER(get_restart_policy, u->facts.restart)
+TEXT_GETTER(get_service_type, u->facts.type)
 TEXT_GETTER(get_incident, u->incident ? u->incident->id : "")
 TEXT_GETTER(get_program, u->program.path)
 TEXT_GETTER(get_config_error, u->settings.error)
@@ -216,6 +218,8 @@ const sd_bus_vtable api_unit_vtable[] = {
 	SD_BUS_PROPERTY("InvocationID", "s", get_invocation, 0, ANNOUNCED),
 	SD_BUS_PROPERTY("ActiveState", "s", get_active_state, 0, 0),
 	SD_BUS_PROPERTY("SubState", "s", get_sub_state, 0, 0),
+	SD_BUS_PROPERTY("RestartPolicy", "s", get_restart_policy, 0, 0),
+	SD_BUS_PROPERTY("ServiceType", "s", get_service_type, 0, 0),
 	SD_BUS_PROPERTY("MainPID", "u", get_main_pid, 0, 0),
 	SD_BUS_PROPERTY("IncidentID", "s", get_incident, 0, ANNOUNCED),
 	SD_BUS_PROPERTY("IncidentOpen", "b", get_incident_open, 0, ANNOUNCED),

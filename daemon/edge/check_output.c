@@ -26,12 +26,14 @@ static void read_json(struct check_output *o, const char *output, size_t n)
 	json_error_t error;
 	json_t *root = json_loadb(output, n, JSON_REJECT_DUPLICATES, &error);
 	const char *text, *perfdata;
+	char why[JSON_ERROR_TEXT_LENGTH + 64];
 	int status;
 
 	if (!root) {
 		o->status = MEND_UNKNOWN;
-		snprintf(o->text, sizeof(o->text), "it begins like JSON and is none: %s",
-			error.text);
+		/* The error quotes what it stumbled over. */
+		snprintf(why, sizeof(why), "it begins like JSON and is none: %s", error.text);
+		str_copy_clean(o->text, sizeof(o->text), why);
 		return;
 	}
 	status = status_of_json(json_object_get(root, "status"));

@@ -14,6 +14,8 @@
 /* The kernel drops what does not fit; a burst of a thousand exits takes about 100 KiB. */
 #define RECEIVE_BYTES (512 * 1024)
 
+#define MESSAGES_AT_ONCE 256
+
 struct connector {
 	struct nl_sock *netlink; /* owned */
 	sd_event_source *source; /* owned */
@@ -59,8 +61,12 @@ static int on_message(struct nl_msg *message, void *userdata)
 static int on_readable(sd_event_source *source, int fd, uint32_t revents, void *userdata)
 {
 	struct connector *c = userdata;
-	int r = nl_recvmsgs_default(c->netlink);
+	int r, n = 0;
 
+	/* Everything that is there, but not for ever: a fork storm must not starve the loop. */
+	do
+		r = nl_recvmsgs_default(c->netlink);
+	while (r >= 0 && ++n < MESSAGES_AT_ONCE);
 	if (r < 0 && r != -NLE_AGAIN)
 		log_warning("the process connector lost events: %s", nl_geterror(r));
 	return 0;
@@ -103,7 +109,9 @@ int connector_new(struct connector **ret, sd_event *event, connector_fn fn, void
 		return -ENOMEM;
 	}
 	nl_socket_disable_seq_check(c->netlink);
-	nl_socket_modify_cb(c->netlink, NL_CB_VALID, NL_CB_CUSTOM, on_message, c);
+	/* The connector's messages are of type NLMSG_DONE, which libnl takes for the end of a dump.
+	 */
+	nl_socket_modify_cb(c->netlink, NL_CB_FINISH, NL_CB_CUSTOM, on_message, c);
 	nl_join_groups(c->netlink, CN_IDX_PROC);
 	r = nl_connect(c->netlink, NETLINK_CONNECTOR);
 	if (r >= 0) {

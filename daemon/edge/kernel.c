@@ -16,6 +16,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <linux/types.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -45,9 +46,20 @@ struct kernel {
 	int n_cpus;
 };
 
+/*
+ * Positive codes are faults, tty and limits. Of the negative ones these four are made by the kernel
+ * too (a timer, a message queue, asynchronous I/O), in the context of whoever ran then;
+ * include/uapi/asm-generic/siginfo.h.
+ */
+static bool is_kernels_own(int si_code)
+{
+	return si_code > 0 || si_code == SI_TIMER || si_code == SI_MESGQ || si_code == SI_ASYNCIO ||
+	       si_code == SI_SIGIO;
+}
+
 static void translate_sender(const struct wire_sender *s, struct death *ret)
 {
-	if (s->si_code > 0)
+	if (is_kernels_own(s->si_code))
 		ret->killer = KILLER_KERNEL;
 	else if (s->is_self)
 		ret->killer = KILLER_SELF;
@@ -231,10 +243,11 @@ static void scan(struct kernel *k, int parent_fd, const char *name, uint64_t uni
 		if (unit)
 			bpf_map_update_elem(k->programs.maps[MAP_WATCHED], &id, &unit, BPF_NOEXIST);
 		else if (str_has_suffix(entry->d_name, ".service")) {
-			/* NOEXIST: an adopted map knows already which units are left alone. */
 			bpf_map_update_elem(k->programs.maps[MAP_WATCHED], &id, &id, BPF_NOEXIST);
 			k->handlers->on_cgroup(k->userdata, id, unit_of_cgroup_name(entry->d_name));
-			child = id;
+			child = kernel_unit_cgroup(k, id);
+			if (!child)
+				continue; /* not wanted: what is below it is not looked at */
 		} else if (!str_has_suffix(entry->d_name, ".slice"))
 			continue; /* scopes are no services, nor what containers keep below them */
 		scan(k, fd, entry->d_name, child, depth + 1);

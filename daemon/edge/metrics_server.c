@@ -364,6 +364,11 @@ int metrics_server_new(
 	return 0;
 }
 
+uint64_t metrics_server_requests(const struct metrics_server *s)
+{
+	return s->answers.counters.requests;
+}
+
 struct metrics_server *metrics_server_free(struct metrics_server *s)
 {
 	if (!s)

@@ -40,4 +40,6 @@ int metrics_server_new(
 	struct metrics_server **ret, sd_event *event, const struct world *w, int listen_fd);
 /* A further listening socket, owned from success on. -ENOSPC above METRICS_LISTENERS_MAX. */
 int metrics_server_listen(struct metrics_server *s, int listen_fd);
+/* Requests answered so far. */
+uint64_t metrics_server_requests(const struct metrics_server *s);
 struct metrics_server *metrics_server_free(struct metrics_server *s);

@@ -51,8 +51,8 @@ typedef void (*store_ack_fn)(void *userdata, const char *key, int error);
 
 struct store_options {
 	/* Called on the loop whenever the state changes: error < 0 it cannot write, 0 it can again.
-	 * -EUCLEAN: the database was damaged and moved aside, and a new one is in use, without what
-	 * is open: put that again. `text` is for people. */
+	 * -EUCLEAN: the database was damaged and moved aside; when 0 follows, a new one is in use,
+	 * which lacks what is open: put that again. `text` is for people. */
 	void (*on_state)(void *userdata, int error, const char *text);
 	void *userdata;
 	const char *boot_id;     /* NULL: of the running kernel */

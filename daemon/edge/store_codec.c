@@ -43,21 +43,32 @@ WORDS(action)
 WORDS(initiator)
 WORDS(heal_state)
 
+/* Without a default, so that the compiler asks for a word for each new value. */
 static const char *job_of(unsigned int v)
 {
-	static const char *const words[] = {
-		[JOB_NOT_SENT] = "not-sent",
-		[JOB_STORING] = "storing",
-		[JOB_SENT] = "sent",
-		[JOB_QUEUED] = "queued",
-		[JOB_DONE] = "done",
-		[JOB_FAILED] = "failed",
-		[JOB_CANCELED] = "canceled",
-		[JOB_REFUSED] = "refused",
-		[JOB_TIMEOUT] = "timeout",
-	};
-
-	return v < ARRAY_SIZE(words) ? words[v] : "unknown";
+	switch ((enum job_result)v) {
+	case JOB_NOT_SENT:
+		return "not-sent";
+	case JOB_STORING:
+		return "storing";
+	case JOB_SENT:
+		return "sent";
+	case JOB_QUEUED:
+		return "queued";
+	case JOB_DONE:
+		return "done";
+	case JOB_FAILED:
+		return "failed";
+	case JOB_CANCELED:
+		return "canceled";
+	case JOB_REFUSED:
+		return "refused";
+	case JOB_TIMEOUT:
+		return "timeout";
+	case JOB_UNKNOWN:
+		return "unknown";
+	}
+	return "unknown";
 }
 
 #define I(member, kind) MEMBER(struct incident, member, kind)
@@ -84,6 +95,7 @@ static const struct member incident_members[] = {
 static const struct member death_members[] = {
 	D(source, NUMBER),
 	D(time_ns, NUMBER),
+	D(seen_ns, NUMBER),
 	D(pid, SIGNED),
 	D(parent_pid, SIGNED),
 	D(start_ns, NUMBER),
@@ -117,7 +129,7 @@ static const struct member attempt_members[] = {
 	A(number, NUMBER),
 	MEMBER_WORD(struct attempt, action, action_of, ACTION_COUNT, ACTION_NONE),
 	MEMBER_WORD(struct attempt, initiator, initiator_of, INITIATOR_COUNT, INITIATOR_OTHER),
-	MEMBER_WORD(struct attempt, job, job_of, JOB_TIMEOUT + 1, JOB_NOT_SENT),
+	MEMBER_WORD(struct attempt, job, job_of, JOB_UNKNOWN + 1, JOB_UNKNOWN),
 	A(error, TEXT),
 	A(old_invocation, TEXT),
 	A(new_invocation, TEXT),

@@ -30,13 +30,21 @@ static int begin_anew(struct store *s, const char *why)
 	if (r < 0)
 		snprintf(text, sizeof(text), "%s; it cannot be moved aside: %s", why, strerror(-r));
 	else
-		snprintf(text, sizeof(text),
-			"%s: the database was damaged and is now %s; a new one was begun", why,
+		snprintf(text, sizeof(text), "%s: the database was damaged and is now %s", why,
 			moved);
 	pthread_mutex_lock(&s->lock);
 	store_note(s, -EUCLEAN, text);
 	pthread_mutex_unlock(&s->lock);
-	return r < 0 ? r : db_open(&s->db, text, sizeof(text));
+	if (r >= 0)
+		r = db_open(&s->db, text, sizeof(text));
+	if (r < 0)
+		return r;
+	snprintf(text, sizeof(text), "%s: a new database was begun", s->db.path);
+	pthread_mutex_lock(&s->lock);
+	s->error = 0;
+	store_note(s, 0, text);
+	pthread_mutex_unlock(&s->lock);
+	return 0;
 }
 
 static int open_db(struct store *s, char *text, size_t size)

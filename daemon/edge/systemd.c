@@ -9,6 +9,8 @@
 #include "../base/str.h"
 #include "systemd_facts.h"
 
+#include <sys/queue.h>
+
 #define SYSTEMD_NAME "org.freedesktop.systemd1"
 #define SYSTEMD_PATH "/org/freedesktop/systemd1"
 #define DIRECT_ADDRESS "unix:path=/run/systemd/private"
@@ -18,8 +20,12 @@
 /* PID 1 answers in well under a millisecond; during daemon-reload of a large host in about a
  * second. */
 #define CALL_TIMEOUT_USEC (5 * USEC_PER_SEC)
-/* Readings under way at once at start: enough to keep PID 1 busy, too few to flood its queue. */
-#define READS_AT_ONCE 8
+/*
+ * Calls over the bus that may wait for an answer at once. The broker allows 128 per connection by
+ * default (max_replies_per_connection of dbus-daemon) and refuses the others; actions and
+ * authorizations need some too.
+ */
+#define CALLS_AT_ONCE 96
 
 enum depth {
 	DEPTH_DIRECT,   /* state, job, invocation, over PID 1's own socket */
@@ -29,16 +35,22 @@ enum depth {
 };
 
 struct reading {
-	struct systemd *systemd; /* borrowed */
-	char *unit;              /* owned */
-	enum depth depth;        /* how much is read */
-	bool again;              /* asked for meanwhile: … */
-	enum depth again_depth;  /* … this much */
+	struct systemd *systemd;   /* borrowed */
+	char *unit;                /* owned */
+	enum depth depth;          /* how much is read */
+	bool waiting;              /* for its turn; nothing was asked yet */
+	bool unloaded;             /* PID 1 has no such unit now */
+	unsigned int n_calls;      /* its part of systemd.n_calls */
+	TAILQ_ENTRY(reading) link; /* of those that wait */
+	bool again;                /* asked for meanwhile: … */
+	enum depth again_depth;    /* … this much */
 	bool failed, forgotten;
 	unsigned int pending;    /* answers outstanding */
 	struct unit_facts facts; /* being put together */
 	struct facts_extra extra;
 };
+
+#define GET_UNIT "GetUnit()" /* as the name of a call: whether the unit is loaded at all */
 
 struct property_call {
 	struct reading *reading; /* borrowed */
@@ -53,13 +65,14 @@ struct systemd {
 	void *userdata;                          /* of the handlers */
 	sd_bus_slot *slots[8];                   /* owned: matches and pending calls of our own */
 	size_t n_slots;
-	struct hash readings; /* unit name -> struct reading, owned */
-	char **queue;         /* owned names, waiting for their first full reading */
-	size_t n_queue, size_queue;
-	bool complete; /* on_complete was called */
+	struct hash readings;          /* unit name -> struct reading, owned */
+	TAILQ_HEAD(, reading) waiting; /* borrowed: those of `readings` whose turn has not come */
+	unsigned int n_calls; /* what the readings under way may have waiting at the broker */
+	bool listed;          /* all units that were loaded at the start are known … */
+	bool complete;        /* … and read: on_complete was called */
 };
 
-static void start_queued(struct systemd *s);
+static void start_waiting(struct systemd *s);
 static int start_reading(struct systemd *s, const char *unit, enum depth depth);
 
 static struct reading *reading_free(struct reading *r)
@@ -113,14 +126,43 @@ static enum depth depth_needed(const struct reading *r, const struct unit *u)
 	return r->depth;
 }
 
+static void check_complete(struct systemd *s)
+{
+	if (!s->listed || s->complete || s->readings.live > 0)
+		return;
+	s->complete = true;
+	s->handlers->on_complete(s->userdata);
+}
+
+/*
+ * PID 1 unloads a unit that is down and that nobody refers to, and loads it anew when somebody asks
+ * for it. It knows nothing of the life before then, but we do.
+ */
+static void remember_former_life(struct unit_facts *f, const struct unit_facts *old)
+{
+	if (f->active != ACTIVE_INACTIVE || *f->invocation || !*old->invocation)
+		return;
+	str_copy(f->invocation, sizeof(f->invocation), old->invocation);
+	f->exec_main_pid = old->exec_main_pid;
+	f->exec_main_code = old->exec_main_code;
+	f->exec_main_status = old->exec_main_status;
+}
+
 static void finish_reading(struct reading *r)
 {
 	struct systemd *s = r->systemd;
 	struct unit *u = r->forgotten ? NULL : world_unit(s->world, r->unit);
 	enum depth again_depth = r->again_depth;
-	bool again = r->again && u;
+	/* Forgotten, and then met anew under the same name, it is asked for again as well. */
+	bool again = r->again && world_unit(s->world, r->unit);
 
 	hash_remove_str(&s->readings, r->unit);
+	s->n_calls -= r->n_calls;
+	if (u && r->unloaded) {
+		s->handlers->on_unit_gone(s->userdata, r->unit);
+		u = NULL;
+		again = again && world_unit(s->world, r->unit);
+	}
 	if (u && depth_needed(r, u) != r->depth) {
 		start_reading(s, r->unit, MAX(depth_needed(r, u), again ? again_depth : 0));
 		reading_free(r);
@@ -135,6 +177,7 @@ static void finish_reading(struct reading *r)
 		/* Not asked for, and most likely different now. */
 		if (r->depth < DEPTH_CHANGING && r->facts.active != u->facts.active)
 			r->facts.result[0] = '\0';
+		remember_former_life(&r->facts, &u->facts);
 		u->facts = r->facts;
 		u->facts.read_ns = clock_monotonic_ns();
 		if (r->depth == DEPTH_ALL)
@@ -144,7 +187,7 @@ static void finish_reading(struct reading *r)
 	if (again)
 		start_reading(s, r->unit, again_depth);
 	reading_free(r);
-	start_queued(s);
+	check_complete(s);
 }
 
 static int read_listed(sd_bus_message *m, struct unit_facts *f)
@@ -168,14 +211,21 @@ static int read_listed(sd_bus_message *m, struct unit_facts *f)
 	return 0;
 }
 
+static int ask_all(struct reading *r);
+
 static int on_answer(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
 {
 	struct property_call *call = userdata;
 	struct reading *r = call->reading;
+	struct systemd *s = r->systemd;
 	int error = 0;
 
-	if (sd_bus_message_is_method_error(m, NULL))
+	if (sd_bus_message_is_method_error(m, SYSTEMD_NAME ".NoSuchUnit"))
+		r->unloaded = true;
+	else if (sd_bus_message_is_method_error(m, NULL))
 		error = -sd_bus_message_get_errno(m);
+	else if (str_eq(call->name, GET_UNIT))
+		error = ask_all(r);
 	else if (*call->name)
 		error = facts_read_variant(m, call->name, &r->facts, NULL);
 	else if (sd_bus_message_has_signature(m, "a(ssssssouso)"))
@@ -186,6 +236,7 @@ static int on_answer(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
 		r->failed = true;
 	if (--r->pending == 0)
 		finish_reading(r);
+	start_waiting(s);
 	return 0;
 }
 
@@ -293,14 +344,92 @@ static int ask_all(struct reading *r)
 	return error < 0 ? error : ask_listed(r);
 }
 
+/*
+ * Whether PID 1 has it loaded. Asking for a property or by ListUnitsByNames loads a unit that is
+ * not, and PID 1 announces that, and unloads it again: to answer each announcement with a question
+ * would never end. Asking for its path does not load it.
+ */
+static int ask_loaded(struct reading *r)
+{
+	sd_bus_message *m = NULL;
+	int error = sd_bus_message_new_method_call(
+		bus_of(r), &m, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_NAME ".Manager", "GetUnit");
+
+	if (error >= 0)
+		error = sd_bus_message_append(m, "s", r->unit);
+	if (error < 0) {
+		sd_bus_message_unref(m);
+		return error;
+	}
+	return ask(r, m, GET_UNIT);
+}
+
+/* How many calls of it may wait for an answer at the same time. */
+static unsigned int calls_of(const struct reading *r)
+{
+	switch (r->depth) {
+	case DEPTH_DIRECT:
+		return r->systemd->direct ? 0 : 2;
+	case DEPTH_QUICK:
+		return 2;
+	case DEPTH_CHANGING:
+		return 8;
+	default:
+		return 13;
+	}
+}
+
+static int begin_reading(struct reading *r)
+{
+	struct systemd *s = r->systemd;
+	const struct unit *u = r->forgotten ? NULL : world_unit(s->world, r->unit);
+	int error = -ENOENT;
+
+	if (r->waiting)
+		TAILQ_REMOVE(&s->waiting, r, link);
+	r->waiting = false;
+	if (u) {
+		r->facts = u->facts;
+		r->n_calls = calls_of(r);
+		s->n_calls += r->n_calls;
+		/* Of a death PID 1 does not know yet, as a rule: no time to lose. */
+		error = r->depth < DEPTH_CHANGING ? ask_all(r) : ask_loaded(r);
+	}
+	if (error < 0) {
+		r->failed = true;
+		if (r->pending == 0) { /* nothing will come back to end it */
+			s->n_calls -= r->n_calls;
+			hash_remove_str(&s->readings, r->unit);
+			reading_free(r);
+		}
+	}
+	return error;
+}
+
+static bool has_room(const struct reading *r)
+{
+	return r->systemd->n_calls + calls_of(r) <= CALLS_AT_ONCE;
+}
+
+static void start_waiting(struct systemd *s)
+{
+	struct reading *r;
+
+	while ((r = TAILQ_FIRST(&s->waiting)) && has_room(r))
+		begin_reading(r);
+}
+
 static int start_reading(struct systemd *s, const char *unit, enum depth depth)
 {
 	struct reading *r = hash_get_str(&s->readings, unit);
-	const struct unit *u = world_unit(s->world, unit);
-	int error;
 
-	if (!u)
+	if (!world_unit(s->world, unit))
 		return -ENOENT;
+	if (r && r->waiting) {
+		r->depth = MAX(r->depth, depth);
+		r->forgotten = false;
+		return 0;
+	}
 	if (r) {
 		r->again = true;
 		r->again_depth = MAX(r->again_depth, depth);
@@ -311,21 +440,20 @@ static int start_reading(struct systemd *s, const char *unit, enum depth depth)
 		return -ENOMEM;
 	r->systemd = s;
 	r->depth = depth;
-	r->facts = u->facts;
 	r->unit = strdup(unit);
 	if (!r->unit || hash_put_str(&s->readings, r->unit, r) < 0) {
 		reading_free(r);
 		return -ENOMEM;
 	}
-	error = ask_all(r);
-	if (error < 0) {
-		r->failed = true;
-		if (r->pending == 0) { /* nothing will come back to end it */
-			hash_remove_str(&s->readings, r->unit);
-			reading_free(r);
-		}
-	}
-	return error;
+	/* Quick ones are about a death: they overtake what is only refreshed. */
+	if (has_room(r) && (depth <= DEPTH_QUICK || TAILQ_EMPTY(&s->waiting)))
+		return begin_reading(r);
+	r->waiting = true;
+	if (depth <= DEPTH_QUICK)
+		TAILQ_INSERT_HEAD(&s->waiting, r, link);
+	else
+		TAILQ_INSERT_TAIL(&s->waiting, r, link);
+	return 0;
 }
 
 int systemd_read(struct systemd *s, struct unit *u)
@@ -348,37 +476,10 @@ void systemd_forget(struct systemd *s, const struct unit *u)
 {
 	struct reading *r = hash_get_str(&s->readings, u->name);
 
-	if (r)
-		r->forgotten = true;
-}
-
-static void start_queued(struct systemd *s)
-{
-	while (s->n_queue > 0 && s->readings.live < READS_AT_ONCE) {
-		_cleanup_free_ char *unit = s->queue[--s->n_queue];
-
-		start_reading(s, unit, DEPTH_ALL);
-	}
-	if (s->n_queue == 0 && s->readings.live == 0 && !s->complete) {
-		s->complete = true;
-		s->handlers->on_complete(s->userdata);
-	}
-}
-
-static void queue_unit(struct systemd *s, const char *unit)
-{
-	if (s->n_queue == s->size_queue) {
-		size_t size = MAX((size_t)64, s->size_queue * 2);
-		char **bigger = reallocarray(s->queue, size, sizeof(char *));
-
-		if (!bigger)
-			return;
-		s->queue = bigger;
-		s->size_queue = size;
-	}
-	s->queue[s->n_queue] = strdup(unit);
-	if (s->queue[s->n_queue])
-		s->n_queue++;
+	if (!r)
+		return;
+	r->forgotten = true;
+	r->again = false;
 }
 
 /* Offers the unit to the manager and, if it is watched then, reads it whole. */
@@ -387,8 +488,7 @@ static void meet_unit(struct systemd *s, const char *unit)
 	if (!unit_name_is_service(unit))
 		return;
 	s->handlers->on_unit(s->userdata, unit);
-	if (world_unit(s->world, unit))
-		queue_unit(s, unit);
+	start_reading(s, unit, DEPTH_ALL);
 }
 
 static int on_listed(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
@@ -410,7 +510,8 @@ static int on_listed(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
 			&skip, &job, &skip, &skip)) > 0)
 		if (!str_eq(load, "not-found"))
 			meet_unit(s, name);
-	start_queued(s);
+	s->listed = true;
+	check_complete(s);
 	return r;
 }
 
@@ -448,7 +549,6 @@ static int on_unit_new(sd_bus_message *m, void *userdata, sd_bus_error *ret_erro
 	if (sd_bus_message_read(m, "so", &name, NULL) < 0)
 		return 0;
 	meet_unit(s, name);
-	start_queued(s);
 	return 0;
 }
 
@@ -488,8 +588,7 @@ static int on_reloading(sd_bus_message *m, void *userdata, sd_bus_error *ret_err
 	if (sd_bus_message_read(m, "b", &active) < 0 || active)
 		return 0;
 	while ((u = hash_next(&s->world->units, &cursor)))
-		queue_unit(s, u->name);
-	start_queued(s);
+		start_reading(s, u->name, DEPTH_ALL);
 	return 0;
 }
 
@@ -518,6 +617,7 @@ int systemd_new(struct systemd **ret, sd_bus *bus, struct world *w,
 	s->world = w;
 	s->handlers = handlers;
 	s->userdata = userdata;
+	TAILQ_INIT(&s->waiting);
 	connect_directly(s);
 	r = add_match(s,
 		"type='signal',sender='" SYSTEMD_NAME
@@ -562,9 +662,6 @@ struct systemd *systemd_free(struct systemd *s)
 	while ((r = hash_next(&s->readings, &cursor)))
 		reading_free(r);
 	hash_done(&s->readings);
-	for (size_t i = 0; i < s->n_queue; i++)
-		free(s->queue[i]);
-	free(s->queue);
 	free(s);
 	return NULL;
 }

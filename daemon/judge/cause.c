@@ -189,6 +189,12 @@ static enum finding find_inactive(const struct unit *u, const struct death *d, s
 {
 	if (!d || d->killer != KILLER_PROCESS || !(d->signal || d->asked_signal))
 		return FINDING_EXPLAINED;
+	/* It is being started again, which does not explain why it went down. */
+	if (u->facts.job && str_eq(u->facts.job_type, "start"))
+		return FINDING_WAIT;
+	/* Whether that is a start is not known before the next reading. */
+	if (!u->facts.job && u->job.id && u->job.ended_ns == 0)
+		return FINDING_WAIT;
 	if (job_explains(u, d->killer_time_ns))
 		return FINDING_EXPLAINED;
 	fill_trouble(u, d, u->facts.invocation, ret);

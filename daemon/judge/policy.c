@@ -370,7 +370,7 @@ static void end_attempt(struct unit *u, const struct decision *d, uint64_t now_n
 	/* Whatever PID 1 said before the attempt's end is no ground for the next one. */
 	h->trouble.by_systemd = false;
 	/* It runs and is not well: the invocation that has to go is the present one. */
-	if (d->verdict == VERDICT_NOT_FIXED && unit_is_up(u))
+	if (d->verdict == VERDICT_NOT_FIXED && h->attempt.job == JOB_DONE && unit_is_up(u))
 		str_copy(h->trouble.invocation, sizeof(h->trouble.invocation), u->facts.invocation);
 }
 

@@ -69,7 +69,7 @@ class Ctl(Case):
         listed = self.ok(self.bus.ctl("--help"))
         verbs = [line.split()[0] for line in listed.split("Verbs:\n")[1].split("\n\n")[0]
                  .splitlines()]
-        self.assertEqual(len(verbs), 17)
+        self.assertEqual(len(verbs), 18)
         for verb in verbs:
             self.assertIn(f"mendctl {verb}", self.ok(self.bus.ctl(verb, "--help")))
 
@@ -127,7 +127,11 @@ class Ctl(Case):
                          ["UNIT", "HEALTH", "HEALING", "CAUSE", "RESTARTS", "SINCE"])
         self.assertEqual(self.bus.ctl()[1].split("\n\n")[0].splitlines()[1:],
                          out.split("\n\n")[0].splitlines()[1:])
+        self.assertIn("1 inactive units are not shown; --all shows them.", out)
         rows = self.bus.ctl("--no-legend")[1].splitlines()
+        self.assertEqual(len(rows), 4)
+        self.assertFalse([row for row in rows if row.startswith("idle.service")])
+        rows = self.bus.ctl("--no-legend", "-a")[1].splitlines()
         self.assertEqual(len(rows), 5)
         self.assertTrue(rows[0].startswith("idle.service"))
 
@@ -143,6 +147,16 @@ class Ctl(Case):
         self.assertIn("Sockets: tcp 127.0.0.1:80, tcp [::]:443", out)
         self.assertIn("Check: warning: disk 91% full", out)
         self.assertIn("unknown key Hael=", self.bus.ctl("status", "web-app@1")[1])
+
+    def test_audit(self):
+        code, out, _ = self.bus.ctl("audit")
+        self.assertEqual(code, 1)
+        self.assertIn("the metrics have never been scraped", out)
+        code, out, _ = self.bus.ctl("audit", "shop", "--json=short")
+        audited = json.loads(out)
+        self.assertEqual([row["unit"] for row in audited], ["shop.service"])
+        self.assertEqual(code, 1 if audited[0]["missing"] else 0)
+        self.assertEqual(self.bus.ctl("audit", "nonesuch")[0], 3)
 
     def test_show(self):
         out = self.ok(self.bus.ctl("show", "nginx"))

@@ -62,6 +62,22 @@ def cgroup_mounts():
     return found
 
 
+def memory_cgroup(name):
+    """Where a cgroup of the memory controller of cgroup v1 could be made for the lab; None: there is none."""
+    own = None
+    with open("/proc/self/cgroup", encoding="utf-8") as f:
+        for line in f:
+            _, controllers, path = line.rstrip("\n").split(":", 2)
+            if "memory" in controllers.split(","):
+                own = path
+    with open("/proc/self/mounts", encoding="utf-8") as f:
+        for line in f:
+            _, where, kind, options = line.split()[:4]
+            if own and kind == "cgroup" and "memory" in options.split(","):
+                return os.path.join(where, own.lstrip("/"), name)
+    return None
+
+
 def kill_cgroups(paths):
     """Everything in the lab's cgroups: its PID 1 does not always die with systemd-nspawn."""
     for path in paths:
@@ -124,7 +140,9 @@ class Lab:
         self.directory = tempfile.mkdtemp(prefix="mendd-lab.")
         name = os.path.basename(self.directory)
         self.cgroups = [os.path.join(m, name) for m in mounts]
-        self.janitor = janitor(self.cgroups, self.directory)
+        self.memory = memory_cgroup(name)  # made by whoever needs it, taken away with the rest
+        self.all_cgroups = self.cgroups + ([self.memory] if self.memory else [])
+        self.janitor = janitor(self.all_cgroups, self.directory)
         self.root = os.path.join(self.directory, "root")
         self.nspawn = None
         self.leader = None
@@ -235,7 +253,7 @@ class Lab:
                 self.nspawn.wait()
         subprocess.run(["umount", self.root], stderr=subprocess.DEVNULL, check=False)
         subprocess.run(["umount", self.directory], stderr=subprocess.DEVNULL, check=False)
-        remove_cgroups(self.cgroups)
+        remove_cgroups(self.all_cgroups)
         shutil.rmtree(self.directory, ignore_errors=True)
         os.close(self.janitor)
 
@@ -259,6 +277,8 @@ def run_in_lab(arguments):
         raise KeyboardInterrupt(number)
 
     signal.signal(signal.SIGTERM, interrupted)
+    # Whoever wanted the lab may be killed: it is taken down then.
+    libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     lab = None
     try:
         lab = Lab(arguments.network)

@@ -184,10 +184,11 @@ static void cannot_be_executed(void **state)
 static void its_surroundings(void **state)
 {
 	struct fixture *f = *state;
-	int leaked = open("/dev/null", O_RDONLY); /* not marked close-on-exec, on purpose */
+	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	unsigned long blocked, ignored;
 	sigset_t set, before;
 
+	assert_int_equal(dup2(null, 77), 77); /* not marked close-on-exec, on purpose */
 	setenv("SECRET", "42", 1);
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
@@ -196,10 +197,11 @@ static void its_surroundings(void **state)
 	run(f, "sh -c 'echo $(env | cut -d= -f1 | grep -v -e ^_$ -e ^PWD$ -e ^SHLVL$ | sort |"
 	       " tr \"\\\\n\" \" \") $MENDD_UNIT $(pwd)'");
 	assert_string_equal(f->text, "LANG MENDD_UNIT PATH shop.service /");
-	run(f, "sh -c 'ls /proc/$$/fd | tr \"\\\\n\" \" \"; readlink /proc/$$/fd/0 /proc/$$/fd/2 |"
-	       " tr \"\\\\n\" \" \"'");
-	/* dash keeps its script in none; bash might in 255. */
-	assert_string_equal(f->text, "0 1 2 /dev/null /dev/null");
+	run(f, "sh -c 'test -e /proc/self/fd/77 && echo open || echo closed $(readlink"
+	       " /proc/self/fd/0)'");
+	assert_string_equal(f->text, "closed /dev/null");
+	run(f, "sh -c 'readlink /proc/self/fd/2'");
+	assert_string_equal(f->text, "/dev/null");
 	run(f, "sh -c 'grep -e SigBlk -e SigIgn /proc/self/status | tr -d \"\\\\n\"'");
 	assert_int_equal(sscanf(f->text, "SigBlk: %lx SigIgn: %lx", &blocked, &ignored), 2);
 	assert_int_equal(blocked, 0);
@@ -207,7 +209,8 @@ static void its_surroundings(void **state)
 	sigprocmask(SIG_SETMASK, &before, NULL);
 	signal(SIGPIPE, SIG_DFL);
 	unsetenv("SECRET");
-	close(leaked);
+	close(77);
+	close(null);
 }
 
 static void the_output_is_cut(void **state)

@@ -115,6 +115,9 @@ static void reads_output(void **state)
 		{ "OK", CLD_KILLED, SIGSEGV, MEND_UNKNOWN, "the check was killed by SIGSEGV", "" },
 		{ "OK", CLD_DUMPED, SIGABRT, MEND_UNKNOWN, "the check was killed by SIGABRT", "" },
 		{ "\x1b[31mred\x01\xff", CLD_EXITED, 0, MEND_OK, "[31mred ?", "" },
+		{ "a\xc2\x9b"
+		  "31mb",
+			CLD_EXITED, 0, MEND_OK, "a 31mb", "" },
 		{ "{\"status\":\"warning\",\"text\":\"hm\"}", CLD_EXITED, 0, MEND_WARNING, "hm",
 			"" },
 		{ "{\"status\":2,\"text\":\"no\",\"perfdata\":\"a=1\"}", CLD_EXITED, 0,

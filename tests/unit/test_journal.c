@@ -283,15 +283,17 @@ static void every_kind_is_explained(void **state)
 
 		snprintf(head, sizeof(head), "\n-- %s\nSubject: ", message_ids[i].id);
 		at = strstr(text, head);
-		if (!at)
+		if (!at) {
 			fail_msg("%s is not in the catalogue", message_ids[i].kind);
+			return; /* for compilers that do not know that the line above does not */
+		}
 		end = strstr(at + 1, "\n-- ");
 		at = strstr(at, "\nWhy: ");
 		assert_true(at && (!end || at < end));
 		at = strstr(at, "\nWhat to do: ");
 		assert_true(at && (!end || at < end));
 	}
-	for (const char *at = text; (at = strstr(at, "\n-- ")); at++)
+	for (const char *at = strstr(text, "\n-- "); at; at = strstr(at + 4, "\n-- "))
 		entries++;
 	assert_int_equal(entries, MESSAGE_KIND_COUNT);
 }

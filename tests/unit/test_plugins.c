@@ -327,21 +327,23 @@ static void sinks_hear(void **state)
 static void slow_calls_are_counted(void **state)
 {
 	struct fixture *f = *state;
+	uint64_t before;
 
 	assert_int_equal(plugin_host_register(f->host, &a_sink), 0);
 	plugin_host_emit(f->host, &a_record);
-	assert_int_equal(f->world.plugins[0].slow, 0);
+	before = f->world.plugins[0].slow; /* not 0 on a machine that is itself slow */
 	seen.block_ns = PLUGIN_SLOW_NS + NSEC_PER_MSEC;
 	plugin_host_emit(f->host, &a_record);
-	assert_int_equal(f->world.plugins[0].slow, 1);
+	assert_int_equal(f->world.plugins[0].slow, before + 1);
 	assert_true(f->world.plugins[0].active);
 }
 
 static void errors_set_aside(void **state)
 {
 	struct fixture *f = *state;
-	struct mend_plugin other = a_sink;
+	static struct mend_plugin other; /* lives as long as the host */
 
+	other = a_sink;
 	other.name = "other-sink";
 	assert_int_equal(plugin_host_register(f->host, &a_sink), 0);
 	seen.emit_result = -EIO;

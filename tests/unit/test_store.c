@@ -26,7 +26,7 @@ struct fixture {
 	struct store_options options;
 	/* what on_state said */
 	int n_states, last_error, n_corrupt, n_recovered;
-	char last_text[512];
+	char last_text[512], corrupt_text[512];
 	/* what acks said */
 	int n_acks, n_errors, last_ack;
 	char last_key[UNIT_NAME_SIZE];
@@ -41,6 +41,8 @@ static void on_state(void *userdata, int error, const char *text)
 	f->n_corrupt += error == -EUCLEAN;
 	f->n_recovered += error == 0;
 	str_copy(f->last_text, sizeof(f->last_text), text);
+	if (error == -EUCLEAN)
+		str_copy(f->corrupt_text, sizeof(f->corrupt_text), text);
 }
 
 static void on_ack(void *userdata, const char *key, int error)
@@ -130,6 +132,21 @@ static void put(struct fixture *f, const struct incident *i)
 
 	assert_int_equal(store_put_incident(f->store, i, on_ack, f), 0);
 	LOOP_UNTIL(f->event, f->n_acks > before);
+}
+
+/* The loop waits for an answer for a moment only; a test has more patience. */
+static int ask(
+	struct fixture *f, const char *id, const char *unit, uint32_t limit, struct strbuf *ret)
+{
+	uint64_t end_ns = clock_monotonic_ns() + LOOP_DEADLINE_NS;
+	int r;
+
+	do {
+		strbuf_reset(ret);
+		r = id ? store_get_incident(f->store, id, ret)
+		       : store_list(f->store, unit, limit, ret);
+	} while ((r == -ETIMEDOUT || r == -EBUSY) && clock_monotonic_ns() < end_ns);
+	return r;
 }
 
 static void continues_an_incident(void **state)
@@ -299,34 +316,34 @@ static void history(void **state)
 	put(f, a);
 	put(f, b);
 
-	assert_int_equal(store_get_incident(f->store, a->id, &text), 0);
+	assert_int_equal(ask(f, a->id, NULL, 0, &text), 0);
 	json = json_loads(strbuf_text(&text), 0, NULL);
 	assert_non_null(json);
 	assert_string_equal(json_string_value(json_object_get(json, "unit")), "a.service");
 	json_decref(json);
 	str_copy(prefix, sizeof(prefix), a->id);
-	assert_int_equal(store_get_incident(f->store, prefix, &text), -ENOTUNIQ);
-	assert_int_equal(store_get_incident(f->store, "bbbb", &text), -ENOENT);
-	assert_int_equal(store_get_incident(f->store, "aaa", &text), -EINVAL);
-	assert_int_equal(store_get_incident(f->store, "' OR 1", &text), -EINVAL);
+	assert_int_equal(ask(f, prefix, NULL, 0, &text), -ENOTUNIQ);
+	assert_int_equal(ask(f, "bbbb", NULL, 0, &text), -ENOENT);
+	assert_int_equal(ask(f, "aaa", NULL, 0, &text), -EINVAL);
+	assert_int_equal(ask(f, "' OR 1", NULL, 0, &text), -EINVAL);
 
 	strbuf_reset(&text);
-	assert_int_equal(store_list(f->store, NULL, 10, &text), 0);
+	assert_int_equal(ask(f, NULL, NULL, 10, &text), 0);
 	json = json_loads(strbuf_text(&text), 0, NULL);
 	assert_int_equal(json_array_size(json), 2);
 	assert_string_equal(
 		json_string_value(json_object_get(json_array_get(json, 0), "unit")), "b.service");
 	json_decref(json);
 	strbuf_reset(&text);
-	assert_int_equal(store_list(f->store, "a.service", 10, &text), 0);
+	assert_int_equal(ask(f, NULL, "a.service", 10, &text), 0);
 	json = json_loads(strbuf_text(&text), 0, NULL);
 	assert_int_equal(json_array_size(json), 1);
 	json_decref(json);
 	strbuf_reset(&text);
-	assert_int_equal(store_list(f->store, "'; DROP TABLE incident; --", 10, &text), 0);
+	assert_int_equal(ask(f, NULL, "'; DROP TABLE incident; --", 10, &text), 0);
 	assert_string_equal(strbuf_text(&text), "[]");
 	strbuf_reset(&text);
-	assert_int_equal(store_list(f->store, "", 1, &text), 0);
+	assert_int_equal(ask(f, NULL, "", 1, &text), 0);
 	json = json_loads(strbuf_text(&text), 0, NULL);
 	assert_int_equal(json_array_size(json), 1);
 	json_decref(json);
@@ -411,7 +428,7 @@ static void survives_kill(void **state)
 	for (size_t k = 0; k < n; k++) {
 		_cleanup_strbuf_ struct strbuf text = {};
 
-		assert_int_equal(store_get_incident(f->store, ids[k], &text), 0);
+		assert_int_equal(ask(f, ids[k], NULL, 0, &text), 0);
 	}
 	assert_int_equal(f->n_states, 0);
 }
@@ -453,8 +470,10 @@ static void damaged_at_start(void **state)
 	overwrite(f->path, 0, 4096);
 	open_store(f);
 	LOOP_UNTIL(f->event, f->n_corrupt == 1);
-	assert_non_null(strstr(f->last_text, "was damaged"));
-	assert_non_null(strstr(f->last_text, ".corrupt-"));
+	assert_non_null(strstr(f->corrupt_text, "was damaged"));
+	assert_non_null(strstr(f->corrupt_text, ".corrupt-"));
+	assert_int_equal(f->last_error, 0); /* and at once in order again */
+	assert_non_null(strstr(f->last_text, "a new database was begun"));
 	assert_int_equal(count_files(f->dir, ".corrupt-"), 1);
 	put(f, i);
 	assert_int_equal(f->last_ack, 0);
@@ -467,6 +486,7 @@ static void damaged_while_running(void **state)
 	struct fixture *f = *state;
 	_cleanup_strbuf_ struct strbuf text = {};
 	struct stat st;
+	int r;
 
 	open_store(f);
 	for (int k = 0; k < 200; k++) {
@@ -479,11 +499,13 @@ static void damaged_while_running(void **state)
 	sd_event_run(f->event, 0);
 	assert_int_equal(stat(f->path, &st), 0);
 	overwrite(f->path, 2 * 4096, (size_t)st.st_size - 2 * 4096);
-	assert_int_equal(store_list(f->store, NULL, 1000, &text), -EUCLEAN);
+	/* Finds it; on a slow machine the answer comes too late and only the worker knows. */
+	r = store_list(f->store, NULL, 1000, &text);
+	assert_true(r == -EUCLEAN || r == -ETIMEDOUT);
 	LOOP_UNTIL(f->event, f->n_corrupt == 1);
 	assert_int_equal(count_files(f->dir, ".corrupt-"), 1);
 	strbuf_reset(&text);
-	assert_int_equal(store_list(f->store, NULL, 1000, &text), 0);
+	assert_int_equal(ask(f, NULL, NULL, 1000, &text), 0);
 	assert_string_equal(strbuf_text(&text), "[]");
 }
 
@@ -619,7 +641,7 @@ static void full_disk(void **state)
 	LOOP_UNTIL(f->event, f->n_states == 1);
 	assert_int_equal(f->last_error, -ENOSPC);
 	assert_false(store_healthy(f->store));
-	assert_int_equal(store_get_incident(f->store, first->id, &text), 0); /* reading goes on */
+	assert_int_equal(ask(f, first->id, NULL, 0, &text), 0); /* reading goes on */
 	for (int k = 0; k < 3 * STORE_QUEUE_MAX; k++) { /* nobody is held up, no memory grows */
 		struct store_stats stats;
 
@@ -634,7 +656,7 @@ static void full_disk(void **state)
 	assert_int_equal(unlink(filler), 0);
 	LOOP_UNTIL(f->event, f->n_recovered > 0 && is_settled(f->store));
 	strbuf_reset(&text);
-	assert_int_equal(store_get_incident(f->store, lost->id, &text), 0);
+	assert_int_equal(ask(f, lost->id, NULL, 0, &text), 0);
 	assert_non_null(strstr(strbuf_text(&text), "had room again"));
 	incident_free(first);
 	incident_free(lost);
