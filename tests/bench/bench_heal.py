@@ -9,7 +9,6 @@ client, which asks every 0.2 ms from before the kill on.
 import argparse
 import os
 import random
-import socket
 import subprocess
 import time
 
@@ -71,15 +70,6 @@ check process server with pidfile {directory}/server.pid
 """
 
 
-def ask(port):
-    """The pid that serves, 0: nobody."""
-    try:
-        with socket.create_connection(("127.0.0.1", port), timeout=1) as s:
-            return int.from_bytes(s.recv(4), "little")
-    except OSError:
-        return 0
-
-
 def systemd_service(name, port, service="", mendd=""):
     inside.write_unit(name + ".service", SYSTEMD.format(
         server=inside.program("server"), port=port, service=service, mendd=mendd))
@@ -139,7 +129,7 @@ def main():
         chance = random.Random(1)
         for number in range(rounds + 1):
             for what, port, unit in all_:
-                inside.wait_for(what + " serving", lambda p=port: ask(p))
+                inside.wait_for(what + " serving", lambda p=port: inside.who_serves(p))
                 if unit == healed:
                     inside.wait_for("mendd done with the round before", lambda: is_settled(healed))
                     inside.run("mendctl", "reset", healed)

@@ -42,6 +42,7 @@ def kill(unit, port, number, pids):
     inside.wait_for(unit + " idle and healthy", lambda: (
         inside.unit_property(unit, "HealingState"), inside.unit_property(unit, "Health"))
         == ("idle", "healthy"))
+    inside.wait_for(unit + " serving", lambda: inside.who_serves(port))
     inside.run("mendctl", "reset", unit)
     inside.quiet(pids)
     r = subprocess.run([inside.program("kill"), f"killer{number}", str(port), "30"],

@@ -3,6 +3,7 @@
 import glob
 import os
 import re
+import socket
 import subprocess
 import time
 import urllib.request
@@ -65,6 +66,15 @@ def unit_property(unit, name):
     path = "/org/mendd1/unit/" + "".join(
         c if c.isalnum() else f"_{ord(c):02x}" for c in unit)
     return _property(path, "org.mendd1.Unit", name)
+
+
+def who_serves(port):
+    """The pid that serves, 0: nobody."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1) as s:
+            return int.from_bytes(s.recv(4), "little")
+    except OSError:
+        return 0
 
 
 def metrics():
