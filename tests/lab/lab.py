@@ -272,13 +272,18 @@ def enter(leader, command, quiet=False):
     return r.returncode, r.stdout.decode(errors="replace")
 
 
+def die_with_parent():
+    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
 def run_in_lab(arguments):
     def interrupted(number, _):
         raise KeyboardInterrupt(number)
 
     signal.signal(signal.SIGTERM, interrupted)
     # Whoever wanted the lab may be killed: it is taken down then.
-    libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    if not arguments.outlive:
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     lab = None
     try:
         lab = Lab(arguments.network)
@@ -288,7 +293,8 @@ def run_in_lab(arguments):
             lab.install(arguments.build)
         lab.boot()
         environment = dict(os.environ, LAB_LEADER=str(lab.leader), LAB_ROOT=lab.root)
-        return subprocess.run(arguments.command, env=environment, check=False).returncode
+        return subprocess.run(arguments.command, env=environment, check=False,
+                              preexec_fn=die_with_parent).returncode
     except CannotBoot as e:
         print(f"lab: {e}", file=sys.stderr)
         return CANNOT
@@ -305,6 +311,7 @@ def main():
     run = verbs.add_parser("run", help="boot the lab, run a command on the host, take it down")
     run.add_argument("--build", help="build directory to install from")
     run.add_argument("--network", choices=("private", "host"), default="private")
+    run.add_argument("--outlive", action="store_true", help="go on when the caller ends")
     run.add_argument("command", nargs="+")
     inside = verbs.add_parser("enter", help="run a command inside a running lab (LAB_LEADER)")
     inside.add_argument("command", nargs="+")
