@@ -370,6 +370,9 @@ static void on_job(void *userdata, const char *unit, uint32_t id, const char *re
 	/* During our own action the job is our own: it was queued with mode "fail". */
 	if (u->heal.state == HEAL_STATE_ACT && u->job.id != id)
 		return;
+	/* PID 1 tells twice, on its own socket and on the bus: the first time counts. */
+	if (u->job.id == id && (!result || u->job.ended_ns))
+		return;
 	if (!result) {
 		u->job = (struct foreign_job) {
 			.id = id, .seen_ns = now, .former_pid = u->facts.exec_main_pid
