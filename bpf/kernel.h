@@ -68,8 +68,22 @@ struct cgroup {
 	struct cgroup_root *root;
 };
 
+enum cgroup_subsys_id {
+	memory_cgrp_id, /* the kernel's value depends on its configuration */
+};
+
 struct css_set {
 	struct cgroup *dfl_cgrp;
+	struct cgroup_subsys_state *subsys[1];
+};
+
+enum memcg_memory_event {
+	MEMCG_OOM,
+};
+
+struct mem_cgroup {
+	struct cgroup_subsys_state css;
+	long memory_events[1]; /* atomic_long_t, as hierarchical as memory.events */
 };
 
 struct signal_struct {

@@ -104,7 +104,7 @@ static void on_unit_death(struct manager *m, struct unit *u, const struct death 
 {
 	struct death d = *seen;
 
-	if (d.killer == KILLER_OOM)
+	if (d.killer == KILLER_OOM && !d.oom_limit_known)
 		d.oom_own_limit = own_limit_was_hit(u);
 	unit_note_death(u, &d);
 	delay_histogram_add(&m->world.detection,
@@ -369,6 +369,9 @@ static void on_job(void *userdata, const char *unit, uint32_t id, const char *re
 
 	/* During our own action the job is our own: it was queued with mode "fail". */
 	if (u->heal.state == HEAL_STATE_ACT && u->job.id != id)
+		return;
+	/* PID 1 tells twice, on its own socket and on the bus: the first time counts. */
+	if (u->job.id == id && (!result || u->job.ended_ns))
 		return;
 	if (!result) {
 		u->job = (struct foreign_job) {

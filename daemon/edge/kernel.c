@@ -102,8 +102,11 @@ static void on_death(struct kernel *k, const struct wire_death *w)
 	}
 	if (w->has_sender)
 		translate_sender(&w->sender, &d);
-	if (w->oom_victim && d.signal == SIGKILL)
+	if (w->oom_victim && d.signal == SIGKILL) {
 		d.killer = KILLER_OOM;
+		d.oom_limit_known = w->own_ooms >= 0;
+		d.oom_own_limit = w->own_ooms > 0;
+	}
 	k->handlers->on_death(k->userdata, w->header.unit_cgroup, &d);
 }
 

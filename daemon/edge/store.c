@@ -115,6 +115,20 @@ static int on_begin(sd_event_source *source, void *userdata)
 	return 0;
 }
 
+/*
+ * Entries that nobody waits for reach the worker when the loop's turn is over, or with the next one
+ * that somebody does wait for: the evidence of an action is then one transaction, not two.
+ */
+static int on_handing(sd_event_source *source, void *userdata)
+{
+	struct store *s = userdata;
+
+	pthread_mutex_lock(&s->lock);
+	pthread_cond_signal(&s->work);
+	pthread_mutex_unlock(&s->lock);
+	return 0;
+}
+
 static int init(struct store *s, sd_event *event, const char *path)
 {
 	pthread_condattr_t monotonic;
@@ -149,13 +163,18 @@ static int init(struct store *s, sd_event *event, const char *path)
 	r = sd_event_add_io(event, &s->wakeup, s->fd, EPOLLIN, on_wakeup, s);
 	if (r < 0)
 		return r;
-	return sd_event_add_defer(event, &s->begin, on_begin, s);
+	r = sd_event_add_defer(event, &s->begin, on_begin, s);
+	if (r < 0)
+		return r;
+	r = sd_event_add_defer(event, &s->handing, on_handing, s);
+	return r < 0 ? r : sd_event_source_set_enabled(s->handing, SD_EVENT_OFF);
 }
 
 static struct store *store_free(struct store *s)
 {
 	struct ack *a;
 
+	sd_event_source_disable_unref(s->handing);
 	sd_event_source_disable_unref(s->begin);
 	sd_event_source_disable_unref(s->wakeup);
 	sd_event_unref(s->event);
@@ -227,6 +246,7 @@ struct store *store_close(struct store *s)
 		/* The disk hangs. The threads still use all this, so it is left to them: the
 		 * process is about to end. */
 		log_warning("%s: the disk does not answer; not waiting for it", s->db.path);
+		sd_event_source_disable_unref(s->handing);
 		sd_event_source_disable_unref(s->begin);
 		sd_event_source_disable_unref(s->wakeup);
 		sd_event_unref(s->event);
@@ -306,8 +326,11 @@ static int put(struct store *s, struct entry *e, store_ack_fn ack, void *userdat
 	STAILQ_INSERT_TAIL(&s->queue, e, link);
 	s->n_queue++;
 	s->queue_bytes += e->bytes;
-	pthread_cond_signal(&s->work);
+	if (ack)
+		pthread_cond_signal(&s->work);
 	pthread_mutex_unlock(&s->lock);
+	if (!ack)
+		sd_event_source_set_enabled(s->handing, SD_EVENT_ONESHOT);
 	return 0;
 }
 

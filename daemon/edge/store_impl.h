@@ -34,9 +34,10 @@ struct query {
 
 struct store {
 	/* the loop's */
-	sd_event *event;         /* owned reference */
-	sd_event_source *wakeup; /* owned; of `fd` */
-	sd_event_source *begin;  /* owned; starts the threads once the loop runs */
+	sd_event *event;          /* owned reference */
+	sd_event_source *wakeup;  /* owned; of `fd` */
+	sd_event_source *begin;   /* owned; starts the threads once the loop runs */
+	sd_event_source *handing; /* owned; wakes the worker for entries that nobody waits for */
 	struct store_options options;
 	bool started;
 	pthread_t worker, checkpointer;

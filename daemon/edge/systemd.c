@@ -29,7 +29,7 @@
 
 enum depth {
 	DEPTH_DIRECT,   /* state, job, invocation, over PID 1's own socket */
-	DEPTH_QUICK,    /* the same over the bus: behind all signals that PID 1 has sent before */
+	DEPTH_QUICK,    /* the same over the bus: behind all signals that it has sent there */
 	DEPTH_CHANGING, /* all that changes at run time */
 	DEPTH_ALL,      /* also files, policy, limits */
 };
@@ -41,6 +41,7 @@ struct reading {
 	bool waiting;              /* for its turn; nothing was asked yet */
 	bool unloaded;             /* PID 1 has no such unit now */
 	unsigned int n_calls;      /* its part of systemd.n_calls */
+	uint64_t begun_ns;         /* when PID 1 was asked */
 	TAILQ_ENTRY(reading) link; /* of those that wait */
 	bool again;                /* asked for meanwhile: … */
 	enum depth again_depth;    /* … this much */
@@ -60,7 +61,9 @@ struct property_call {
 struct systemd {
 	sd_bus *bus;    /* borrowed */
 	sd_bus *direct; /* owned; to PID 1 without the broker, for quick readings; NULL: none */
-	struct world *world; /* borrowed; only facts and dependencies are written */
+	uint64_t direct_since_ns; /* first answer over it; 0: none yet */
+	bool direct_is_whole;     /* what PID 1 told before that has arrived over the bus */
+	struct world *world;      /* borrowed; only facts and dependencies are written */
 	const struct systemd_handlers *handlers; /* borrowed: constant */
 	void *userdata;                          /* of the handlers */
 	sd_bus_slot *slots[8];                   /* owned: matches and pending calls of our own */
@@ -108,22 +111,25 @@ static void take_dependencies(struct unit *u, struct facts_extra *e)
 }
 
 /*
- * Whether a shallow reading settles what it was made for, or which deeper one has to follow. The
- * direct one settles only one thing: PID 1 still takes the unit for running, in the same
- * invocation, and nobody has asked for anything. Then no stop can explain the death, and a job that
- * is queued later replaces ours. In all other cases signals that explain it may be on their way: an
- * answer over the bus comes behind them.
+ * Whether a shallow reading settles what it was made for, or which deeper one has to follow.
+ *
+ * What matters is that no job may explain the death. PID 1 tells of jobs on its own socket as on
+ * the bus, so a direct answer comes behind all signals of jobs that it sent there. Only a
+ * connection that has just been made has missed some, and they may still be on their way over the
+ * bus; then an answer settles only one thing: PID 1 still takes the unit for running, in the same
+ * invocation, and nobody has asked for anything. No stop can explain the death then, and a job that
+ * is queued later replaces ours.
  */
 static enum depth depth_needed(const struct reading *r, const struct unit *u)
 {
 	bool same = !r->failed && str_eq(r->facts.invocation, u->facts.invocation);
 
-	if (r->depth == DEPTH_DIRECT)
-		return same && r->facts.active == ACTIVE_ACTIVE && r->facts.job == 0 ? DEPTH_DIRECT
-										     : DEPTH_QUICK;
 	/* Of another invocation, what was not asked for is out of date. */
-	if (r->depth == DEPTH_QUICK && !same)
-		return DEPTH_CHANGING;
+	if (r->depth <= DEPTH_QUICK && !same)
+		return r->depth == DEPTH_DIRECT ? DEPTH_QUICK : DEPTH_CHANGING;
+	if (r->depth == DEPTH_DIRECT && !r->systemd->direct_is_whole &&
+		(r->facts.active != ACTIVE_ACTIVE || r->facts.job))
+		return DEPTH_QUICK;
 	return r->depth;
 }
 
@@ -159,6 +165,9 @@ static void finish_reading(struct reading *r)
 
 	hash_remove_str(&s->readings, r->unit);
 	s->n_calls -= r->n_calls;
+	if (!r->failed && r->depth > DEPTH_DIRECT && s->direct_since_ns &&
+		r->begun_ns > s->direct_since_ns)
+		s->direct_is_whole = true;
 	if (u && r->unloaded) {
 		s->handlers->on_unit_gone(s->userdata, r->unit);
 		u = NULL;
@@ -235,10 +244,34 @@ static int on_answer(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
 		error = facts_read_dictionary(m, &r->facts, &r->extra);
 	if (error < 0)
 		r->failed = true;
+	else if (r->depth == DEPTH_DIRECT && s->direct_since_ns == 0)
+		s->direct_since_ns = clock_monotonic_ns();
 	if (--r->pending == 0)
 		finish_reading(r);
 	start_waiting(s);
 	return 0;
+}
+
+static int on_job(sd_bus_message *m, void *userdata, sd_bus_error *ret_error);
+
+#define OF_MANAGER(member)                                               \
+	"type='signal',path='" SYSTEMD_PATH "',interface='" SYSTEMD_NAME \
+	".Manager',member='" member "'"
+
+static int open_direct(struct systemd *s, sd_bus *bus)
+{
+	int r = sd_bus_set_address(bus, DIRECT_ADDRESS);
+
+	if (r >= 0)
+		r = sd_bus_start(bus);
+	/* Not a broker's: these only sort what comes in anyway. */
+	if (r >= 0)
+		r = sd_bus_add_match(bus, NULL, OF_MANAGER("JobNew"), on_job, s);
+	if (r >= 0)
+		r = sd_bus_add_match(bus, NULL, OF_MANAGER("JobRemoved"), on_job, s);
+	if (r >= 0)
+		r = sd_bus_attach_event(bus, sd_bus_get_event(s->bus), SD_EVENT_PRIORITY_NORMAL);
+	return r;
 }
 
 /* PID 1's own socket saves two hops and the broker's turn; root only, and not everywhere. */
@@ -249,10 +282,9 @@ static void connect_directly(struct systemd *s)
 	if (s->direct && sd_bus_is_open(s->direct) > 0)
 		return;
 	s->direct = sd_bus_close_unref(s->direct);
-	if (sd_bus_new(&direct) >= 0 && sd_bus_set_address(direct, DIRECT_ADDRESS) >= 0 &&
-		sd_bus_start(direct) >= 0 &&
-		sd_bus_attach_event(direct, sd_bus_get_event(s->bus), SD_EVENT_PRIORITY_NORMAL) >=
-			0)
+	s->direct_since_ns = 0;
+	s->direct_is_whole = false;
+	if (sd_bus_new(&direct) >= 0 && open_direct(s, direct) >= 0)
 		s->direct = direct;
 	else
 		sd_bus_close_unref(direct);
@@ -394,6 +426,7 @@ static int begin_reading(struct reading *r)
 	r->waiting = false;
 	if (u) {
 		r->facts = u->facts;
+		r->begun_ns = clock_monotonic_ns();
 		r->n_calls = calls_of(r);
 		s->n_calls += r->n_calls;
 		/* Of a death PID 1 does not know yet, as a rule: no time to lose. */

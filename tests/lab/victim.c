@@ -9,7 +9,7 @@
  * leaves, another one goes on) · thread-exec (a thread that is not the first executes the program
  * anew) · child [FILE] · orphan [FILE] (a child that waits, its pid in FILE; an orphan belongs to
  * PID 1) · child-exit CODE · storm COUNT · pairs COUNT (children whose two threads leave at the
- * same moment) · eat BYTES
+ * same moment) · threads COUNT (that wait) · eat BYTES
  */
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -120,6 +120,13 @@ static void begin_thread(void *(*function)(void *), void *userdata)
 		fail("pthread_create");
 }
 
+static void *wait_thread(void *unused)
+{
+	for (;;)
+		pause();
+	return NULL;
+}
+
 static volatile int at_the_door;
 
 /* Both threads of the process leave as soon as both are here. */
@@ -206,6 +213,9 @@ static void do_request(const char *verb, const char *argument, long number)
 		storm(number);
 	} else if (strcmp(verb, "pairs") == 0) {
 		pairs(number);
+	} else if (strcmp(verb, "threads") == 0) {
+		while (number-- > 0)
+			begin_thread(wait_thread, NULL);
 	} else if (strcmp(verb, "eat") == 0) {
 		eat(number);
 	} else {

@@ -5,8 +5,9 @@ the process connector: deaths of main processes are known and healed, without th
 import json
 import os
 
-from harness import (Failure, case, daemon_reload, expect, expect_text, manager, mendd_pid, metrics, run, run_raw,
+from harness import (case, daemon_reload, expect, expect_text, manager, mendd_pid, metrics, run, run_raw,
                      wait, wait_mendd_ready)
+from vm import code_of_waitid, wait_zombie
 
 FAST = "Heal=restart\nVerifyFor=300ms\nBackoff=100ms..1s"
 HYBRID = os.environ["VM_HIERARCHY"] != "unified"
@@ -85,13 +86,29 @@ def degraded(t):
     wait("the bystander is healthy", lambda: t.bystander.mendd()["Health"] == "healthy")
 
 
+@case("degraded: a process with many threads is killed", alone=True)
+def degraded_threads(t):
+    make_degraded(t)
+    # Which of its threads leaves last is left to chance: known at once or from PID 1, it is one death.
+    for n in range(3):
+        u = t.unit(f"threads{n}", mendd=FAST)
+        old, pid = u.invocation, u.pid
+        u.request("threads 20")
+        wait("they are there", lambda p=pid: len(os.listdir(f"/proc/{p}/task")) == 21)
+        t.kill(pid)
+        i = u.wait_closed()
+        expect("cause and verdict", (i["cause"], i["verdict"], i["relapses"]), ("killed", "fixed-weak", 0))
+        expect("restarts", u.wait_settled()["NRestarts"], {"mendd": 1, "systemd": 0, "other": 0})
+        expect("a new invocation", u.invocation != old, True)
+
+
 @case("degraded: the main thread leaves first, workers live on", alone=True)
 def degraded_leader(t):
     make_degraded(t)
     u = t.unit(mendd=FAST)
     identity, pid = u.identity(), u.pid
     u.request("leader-exit 42")
-    wait("the main thread is a zombie", lambda: state(pid) == "Z")
+    wait_zombie(pid)
     # A death that comes later is reported later: what the first one would do, it has done by then.
     other = t.unit("other", mendd=FAST)
     t.kill(other.pid)
@@ -100,14 +117,8 @@ def degraded_leader(t):
     expect("it goes on", u.identity(), identity)
     u.request("exit 3")
     i = u.wait_closed()
-    expect("one death, with the right code", (i["cause"], i["death"]["code"], i["verdict"]),
-           ("exited", 3, "fixed-weak"))
+    expect("cause and verdict", (i["cause"], i["verdict"]), ("exited", "fixed-weak"))
+    expect_text("the code that PID 1 was told", u.wait_record("unit-failed")["MESSAGE"],
+                f"exited with code {code_of_waitid(42, 3)}")
     expect("restarts", u.wait_settled()["NRestarts"], {"mendd": 1, "systemd": 0, "other": 0})
 
-
-def state(pid):
-    try:
-        with open(f"/proc/{pid}/task/{pid}/stat", encoding="utf-8") as f:
-            return f.read().rsplit(")", 1)[1].split()[0]
-    except OSError as e:
-        raise Failure(str(e)) from e

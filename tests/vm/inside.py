@@ -12,7 +12,6 @@ from harness import Failure, run, run_raw, wait_mendd_ready
 # Of the lab's cases those whose outcome depends on what a kernel tells of a death.
 FROM_THE_LAB = ("exit 0: no incident, counted", "exit 7", "SIGKILL from another service", "cgroup.kill",
                 "SIGTERM from outside, answered with exit 0", "SIGSEGV of its own making", "abort()",
-                "the main thread leaves first, workers live on",
                 "a thread that is not the first executes a program",
                 "a double-forked child dies while the main process lives")
 

@@ -71,7 +71,7 @@ def prepare_tests(directory):
     """What runs inside: the lab's harness and cases, ours, and the victim."""
     os.makedirs(directory)
     for path in (LAB + "/harness.py", LAB + "/host.py", LAB + "/cases_deaths.py", HERE + "/inside.py",
-                 HERE + "/cases_kernel.py", HERE + "/cases_degraded.py"):
+                 HERE + "/vm.py", HERE + "/cases_kernel.py", HERE + "/cases_degraded.py"):
         shutil.copy(path, directory)
     subprocess.run(["cc", "-O1", "-g", "-Wall", "-Wextra", "-Wno-unused-parameter", "-pthread",
                     "-o", directory + "/victim", LAB + "/victim.c"], check=True)
