@@ -28,6 +28,11 @@ typedef struct {
 	int counter;
 } atomic_t;
 
+/* A structure as the kernel's own: a field of another kind is not found. */
+typedef struct {
+	long counter;
+} atomic_long_t;
+
 struct ns_common {
 	unsigned int inum;
 };
@@ -83,7 +88,7 @@ enum memcg_memory_event {
 
 struct mem_cgroup {
 	struct cgroup_subsys_state css;
-	long memory_events[1]; /* atomic_long_t, as hierarchical as memory.events */
+	atomic_long_t memory_events[1]; /* as hierarchical as memory.events */
 };
 
 struct signal_struct {
