@@ -52,7 +52,7 @@ struct manager {
 	uint64_t sockets_read_ns;
 	uint64_t refreshed_ns;
 	uint64_t requests; /* of the metrics endpoint, as last seen */
-	bool complete; /* PID 1 has told of all units: what it does not know is not there */
+	bool complete;     /* PID 1 has told of all units: what it does not know is not there */
 	bool store_failing;
 	bool store_renewed; /* it was damaged and begins anew */
 	int exit_code;
@@ -68,6 +68,7 @@ struct unit_edge {
 	pid_t exec_main_pid;
 	uint32_t n_restarts;
 	uint64_t up_since_ns; /* first reading that found it up in this invocation; 0: down */
+	bool opened;          /* an incident was opened, and nobody told yet */
 	bool told;            /* the first decision of the present trouble was told */
 	enum heal_state told_state;
 	enum refusal told_refusal;
