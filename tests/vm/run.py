@@ -42,7 +42,7 @@ After=basic.target dbus.service
 [Service]
 Type=oneshot
 ExecStart=/usr/bin/python3 {inside}/inside.py
-Environment=LAB_SLOW=6 PYTHONDONTWRITEBYTECODE=1 LANG=C.UTF-8
+Environment=LAB_SLOW=6 LAB_WIDTH=4 PYTHONDONTWRITEBYTECODE=1 LANG=C.UTF-8
 EnvironmentFile={inside}/environment
 StandardOutput=file:/dev/ttyS1
 StandardError=file:/dev/ttyS1
