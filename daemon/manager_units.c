@@ -140,13 +140,15 @@ int manager_reload(struct manager *m, char **ret_error)
 				manager_unwatch(m, units[i]);
 				continue;
 			}
-			/* Its own section too: a person who reloads expects to see every change. */
-			systemd_read_all(m->systemd, units[i]);
 			manager_apply_settings(m, units[i]);
 			manager_step(m, units[i]);
 		}
 	}
 	free(units);
+	/* What is no longer excluded is met again; and own sections are read again: a person who
+	 * reloads expects to see every change. */
+	if (r >= 0)
+		systemd_list(m->systemd);
 	api_manager_changed(m->api);
 	sd_notify(0, "READY=1");
 	manager_status(m);

@@ -162,15 +162,16 @@ def dbus(t):
     u = t.unit(mendd=None)
     pid, identity = mendd_pid(), u.identity()
     long = "x" * 60000
-    for name in ("", "x", "../../etc/passwd", "a b.service", "\x7f.service", "x" * 300 + ".service", long, "nosuch.service",
-                 "/org/mendd1", "*.service", "ünit.service"):
+    for name in ("", "x", "../../etc/passwd", "a b.service", "\x7f.service", "x" * 300 + ".service", long,
+                 "nosuch.service", "/org/mendd1", "*.service", "ünit.service"):
         for verb, signature, rest in (("GetUnit", "s", ()), ("Explain", "s", ()), ("ResetUnit", "st", ("0",)),
                                       ("RestartUnit", "sst", ("why", "0")), ("SetHealing", "ss", ("restart",))):
             r = call(verb, signature, name, *rest)
             expect(f"{verb} {name[:20]!r} is refused", (r.returncode, r.stdout.startswith("Call failed: ")), (1, True))
     for arguments in (("RestartUnit", "sst", u.name, "", "0"), ("RestartUnit", "sst", u.name, "x" * 256, "0"),
                       ("RestartUnit", "sst", u.name, "a\nb", "0"), ("RestartUnit", "sst", u.name, "why", "1"),
-                      ("PauseHealing", "tst", "0", "why", "0"), ("PauseHealing", "tst", "18446744073709551615", "why", "0"),
+                      ("PauseHealing", "tst", "0", "why", "0"),
+                      ("PauseHealing", "tst", "18446744073709551615", "why", "0"),
                       ("PauseHealing", "tst", "1000000", long, "0"), ("SetHealing", "ss", u.name, "bogus"),
                       ("SetHealing", "ss", u.name, long), ("GetIncident", "s", "abc"), ("GetIncident", "s", long),
                       ("ListIncidents", "su", long, "1"), ("DumpMetrics", "s", "xml"), ("NoSuchMethod",),
@@ -286,9 +287,11 @@ def catalogue(t):
     u.wait_closed()
     u.wait_record("verified")
     text = run("journalctl", "-q", "--no-pager", "-u", u.name)
-    expect_text("journalctl -u", text, "mendd[", "killed by SIGKILL from sh[", "restarted by mendd", "systemd[1]: Started")
+    expect_text("journalctl -u", text, "mendd[", "killed by SIGKILL from sh[", "restarted by mendd",
+                "systemd[1]: Started")
     text = run("journalctl", "-q", "--no-pager", "-x", "-u", u.name)
-    expect_text("journalctl -x", text, f"Subject: Unit {u.name} has failed", "Documentation: man:mendd(8)", "What to do:")
+    expect_text("journalctl -x", text, f"Subject: Unit {u.name} has failed",
+                "Documentation: man:mendd(8)", "What to do:")
     for r in u.records():
         expect(f"{r['MENDD_EVENT']} has a MESSAGE_ID", len(r.get("MESSAGE_ID", "")), 32)
 

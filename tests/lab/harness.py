@@ -480,10 +480,18 @@ def show_trouble(t):
             print("    | " + line[:300], flush=True)
 
 
+def is_wanted(name, only):
+    if not only or fnmatch.fnmatch(name, only):
+        return True
+    try:
+        return bool(re.search(only, name))
+    except re.error:  # it was meant as a glob
+        return False
+
+
 def run_all(label, only):
     """Runs the registered cases; how many failed."""
-    wanted = [(i, c) for i, c in enumerate(CASES)
-              if not only or fnmatch.fnmatch(c["name"], only) or re.search(only, c["name"])]
+    wanted = [(i, c) for i, c in enumerate(CASES) if is_wanted(c["name"], only)]
     lock = threading.Lock()
     results = []
     together = [(i, c) for i, c in wanted if not c["alone"]]

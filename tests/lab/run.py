@@ -102,7 +102,8 @@ def run_inside(lab, arguments, sanitized):
                "/usr/bin/python3", INSIDE + "/inside.py", "--label", arguments.label,
                "--only", arguments.only]
     process = subprocess.Popen(lab_module.enter_command(lab.leader, command),
-                               stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()])
+                               stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()],
+                               start_new_session=True)  # Ctrl-C is for us: we take the lab down
     theirs.close()
     try:
         return process.wait()
