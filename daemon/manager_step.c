@@ -77,8 +77,19 @@ void manager_open_incident(struct manager *m, struct unit *u, uint64_t now)
 		i->death = *d;
 	if (!i->evidence)
 		i->evidence = manager_evidence(u);
-	if (i->relapses == 0)
-		api_incident_opened(m->api, i);
+	((struct unit_edge *)u->edge)->opened = true;
+}
+
+/* That the incident was opened: after what must not wait has been begun. */
+static void tell_opened(struct manager *m, struct unit *u)
+{
+	struct unit_edge *e = u->edge;
+
+	if (!e->opened)
+		return;
+	e->opened = false;
+	if (u->incident && u->incident->relapses == 0)
+		api_incident_opened(m->api, u->incident);
 	api_alert_changed(m->api, u, "unit-down", ALERT_FIRING);
 }
 
@@ -230,14 +241,28 @@ static void begin_action(struct manager *m, struct unit *u)
 		send_action(m, u);
 }
 
+/* Whether people have been told of the state that the unit is in now. */
+static bool is_told(const struct unit *u)
+{
+	const struct unit_edge *e = u->edge;
+
+	return e->told && e->told_state == u->heal.state && e->told_refusal == u->heal.refusal;
+}
+
+static void note_decision(const struct unit *u, const struct decision *d)
+{
+	if (u->incident && !is_told(u))
+		incident_note(u->incident, clock_monotonic_ns(),
+			d->refusal != REFUSAL_NONE ? "held" : "decided", "%s", d->text);
+}
+
 /* One sentence that has it all: what happened, and what is being done about it. */
 static void tell_decision(struct manager *m, struct unit *u, const struct decision *d)
 {
 	const struct heal *h = &u->heal;
 	struct unit_edge *e = u->edge;
-	bool held = d->refusal != REFUSAL_NONE;
 
-	if (e->told && e->told_state == h->state && e->told_refusal == h->refusal)
+	if (is_told(u))
 		return;
 	if (!e->told)
 		manager_tell_unit(
@@ -246,14 +271,11 @@ static void tell_decision(struct manager *m, struct unit *u, const struct decisi
 		manager_tell_unit(
 			m, u, MESSAGE_EXHAUSTED, LOG_CRIT, "%s; a person is needed", d->text);
 	else if (!e->told)
-		;
-	else if (held)
+		; /* said above, with what happened */
+	else if (d->refusal != REFUSAL_NONE)
 		manager_tell_unit(m, u, MESSAGE_ACTION_HELD, LOG_NOTICE, "%s", d->text);
 	else
 		manager_tell_unit(m, u, MESSAGE_ACTION_DECIDED, LOG_NOTICE, "%s", d->text);
-	if (u->incident)
-		incident_note(u->incident, clock_monotonic_ns(), held ? "held" : "decided", "%s",
-			d->text);
 	e->told = true;
 	e->told_state = h->state;
 	e->told_refusal = h->refusal;
@@ -292,7 +314,8 @@ static void conclude(struct manager *m, struct unit *u, const struct decision *d
 						    : "an operator or a dependency",
 		d->verdict == VERDICT_FIXED ? "verified"
 					    : "up but not proved by traffic or a check");
-	seconds = i ? (double)clock_since_ns(a->up_ns, i->opened_ns) / (double)NSEC_PER_SEC : 0;
+	/* Since this failure, not since the incident's first one: a relapse is a new outage. */
+	seconds = (double)clock_since_ns(a->up_ns, u->heal.trouble.time_ns) / (double)NSEC_PER_SEC;
 	if (i)
 		delay_histogram_add(&m->world.recovery, seconds);
 	manager_tell_unit(m, u, MESSAGE_VERIFIED, LOG_NOTICE, "%s after %.3f s (%s: %s)",
@@ -306,14 +329,20 @@ static void perform(struct manager *m, struct unit *u, const struct decision *d,
 {
 	struct unit_edge *e = u->edge;
 
+	if (d->verb == VERB_ACT) {
+		/* The store writes the evidence while we talk. */
+		note_decision(u, d);
+		begin_action(m, u);
+	}
+	tell_opened(m, u);
 	switch (d->verb) {
 	case VERB_ACT:
 		tell_decision(m, u, d);
-		begin_action(m, u);
 		break;
 	case VERB_ADOPT:
 		if (u->incident)
 			u->incident->attempts++;
+		note_decision(u, d);
 		tell_decision(m, u, d);
 		break;
 	case VERB_CONCLUDE:
@@ -332,6 +361,7 @@ static void perform(struct manager *m, struct unit *u, const struct decision *d,
 			 u->heal.state == HEAL_STATE_EXHAUSTED) {
 			bool first = !e->told;
 
+			note_decision(u, d);
 			tell_decision(m, u, d);
 			if (first)
 				store_incident(m, u);
