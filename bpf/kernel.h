@@ -28,6 +28,11 @@ typedef struct {
 	int counter;
 } atomic_t;
 
+/* A structure as the kernel's own: a field of another kind is not found. */
+typedef struct {
+	long counter;
+} atomic_long_t;
+
 struct ns_common {
 	unsigned int inum;
 };
@@ -68,8 +73,22 @@ struct cgroup {
 	struct cgroup_root *root;
 };
 
+enum cgroup_subsys_id {
+	memory_cgrp_id, /* the kernel's value depends on its configuration */
+};
+
 struct css_set {
 	struct cgroup *dfl_cgrp;
+	struct cgroup_subsys_state *subsys[1];
+};
+
+enum memcg_memory_event {
+	MEMCG_OOM,
+};
+
+struct mem_cgroup {
+	struct cgroup_subsys_state css;
+	atomic_long_t memory_events[1]; /* as hierarchical as memory.events */
 };
 
 struct signal_struct {

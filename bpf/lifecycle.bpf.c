@@ -20,6 +20,8 @@
 #include "kernel.h"
 #include "wire.h"
 
+#include <linux/errno.h>
+
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 /* Set by the daemon before loading. */
@@ -30,6 +32,7 @@ const volatile bool victim_is_task; /* mark_victim passes a task (6.9 on), not a
 #define SIGNAL_GROUP_EXIT 0x4 /* include/linux/sched/signal.h; the value is the same since 2.6 */
 #define PIDNS_DEPTH 8         /* the kernel allows 32; real nesting is 1 to 3 */
 #define SLICE_DEPTH 10        /* slices within slices between the root and a service */
+#define TREE_DEPTH 12         /* the same and cgroups within those of a service that delegates */
 #define WAKE_BYTES (WIRE_RING_BYTES / 4)
 
 struct {
@@ -160,6 +163,48 @@ static __always_inline bool take_sender(u32 tgid, u32 signal, struct wire_sender
 	return true;
 }
 
+/*
+ * How often the unit's own memory limit, or one below it, was the reason to call the OOM killer:
+ * "oom" of its memory.events. To be read now, because the cgroup is gone soon after. -1: not known,
+ * without the memory controller of the unified hierarchy, or where the kernel has it elsewhere.
+ */
+static __always_inline s32 own_ooms(struct task_struct *task, u64 unit)
+{
+	struct cgroup_subsys_state *css;
+	u32 index;
+	void *set;
+	long n;
+
+	if (!bpf_core_enum_value_exists(enum cgroup_subsys_id, memory_cgrp_id) ||
+		!bpf_core_enum_value_exists(enum memcg_memory_event, MEMCG_OOM) ||
+		!bpf_core_field_exists(struct mem_cgroup, memory_events))
+		return -1;
+	/* Indices are known only when it is loaded: elements of arrays cannot be named by them. */
+	index = bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id);
+	set = BPF_CORE_READ(task, cgroups);
+	if (bpf_probe_read_kernel(&css, sizeof(css),
+		    set + bpf_core_field_offset(struct css_set, subsys) + index * sizeof(css)))
+		return -1;
+	for (u32 i = 0; i < TREE_DEPTH; i++) {
+		if (!css) /* the controller is not enabled for the unit: it has no limit */
+			return 0;
+		if (BPF_CORE_READ(css, cgroup, root, hierarchy_id) != 0)
+			return -1;
+		if (BPF_CORE_READ(css, cgroup, kn, id) != unit) {
+			css = BPF_CORE_READ(css, parent);
+			continue;
+		}
+		index = bpf_core_enum_value(enum memcg_memory_event, MEMCG_OOM);
+		if (bpf_probe_read_kernel(&n, sizeof(n),
+			    (void *)css - bpf_core_field_offset(struct mem_cgroup, css) +
+				    bpf_core_field_offset(struct mem_cgroup, memory_events) +
+				    index * sizeof(n)))
+			return -1;
+		return n > 0x7fffffff ? 0x7fffffff : (s32)n;
+	}
+	return -1;
+}
+
 static __always_inline int record_death(struct task_struct *task)
 {
 	u64 unit = watched_unit(task);
@@ -181,12 +226,15 @@ static __always_inline int record_death(struct task_struct *task)
 	d->uid = BPF_CORE_READ(task, cred, uid.val);
 	d->status = wait_status(task);
 	d->oom_victim = 0;
+	d->own_ooms = -1;
+	d->reserved = 0;
 	d->has_sender = 0;
 	__builtin_memset(&d->sender, 0, sizeof(d->sender));
 	BPF_CORE_READ_STR_INTO(&d->comm, task, group_leader, comm);
 
 	if (bpf_map_lookup_elem(&victims, &tgid)) {
 		d->oom_victim = 1;
+		d->own_ooms = own_ooms(task, unit);
 		bpf_map_delete_elem(&victims, &tgid);
 	}
 	signal = d->status & 0x7f;
@@ -223,7 +271,11 @@ int BPF_PROG(exit_counted, struct task_struct *task)
 	start = BPF_CORE_READ(task, group_leader, start_time);
 	tgid = BPF_CORE_READ(task, tgid);
 	start ^= (u64)tgid << 40;
-	if (bpf_map_update_elem(&recorded, &start, &tgid, BPF_NOEXIST))
+	/*
+	 * Only "it exists" says that it was recorded: a map without room must not swallow a death.
+	 * Kernels before 6.4 return an int where the helper is declared to return a long.
+	 */
+	if ((int)bpf_map_update_elem(&recorded, &start, &tgid, BPF_NOEXIST) == -EEXIST)
 		return 0;
 	return record_death(task);
 }

@@ -12,7 +12,7 @@
 #ifndef MENDD_WIRE_H
 #define MENDD_WIRE_H
 
-#define WIRE_VERSION 1
+#define WIRE_VERSION 2
 
 enum wire_kind {
 	WIRE_DEATH = 1,
@@ -72,6 +72,8 @@ struct wire_death {
 	__s32 status;     /* as wait(2) gives it */
 	__u32 oom_victim; /* the OOM killer had chosen it */
 	__u32 has_sender; /* .sender belongs to the signal that ended it, or that asked it to end */
+	__s32 own_ooms;   /* of a victim: OOMs for the unit\'s own limit so far; -1: not known */
+	__u32 reserved;
 	char comm[WIRE_COMM];
 	struct wire_sender sender;
 };

@@ -1,253 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Creation, configuration and housekeeping of the daemon; see manager.h for the other parts.
+ * Creation and end of the daemon; see manager.h for the other parts.
  * Creation is in the order of the flow, so that a record never meets a part that is not there yet.
  */
 #include "manager.h"
 #include "base/clock.h"
 #include "edge/check_exec.h"
-#include "edge/config_files.h"
+#include "edge/plugin_loader.h"
 #include "edge/metrics_page.h"
 #include "../plugins/builtin.h"
 
-#include <fnmatch.h>
 #include <signal.h>
 #include <systemd/sd-daemon.h>
 
-/* Housekeeping: the kill switch, the end of a pause, sockets of units that have just started. */
-#define TICK_USEC USEC_PER_SEC
-/* Sockets of settled units change rarely; those of new ones are looked for at every tick. */
-#define SOCKETS_EVERY_NS (10 * NSEC_PER_SEC)
-#define YOUNG_NS (10 * NSEC_PER_SEC)
-#define REFRESH_NS (10 * NSEC_PER_SEC)
-#define KILL_SWITCH "/etc/mendd/healing-off"
 #define STORE_PATH "/var/lib/mendd/mendd.sqlite"
-#define PLUGIN_DIR "/usr/lib/mendd/plugins"
-
-/* A user's own manager is not a service in this sense: what runs below it belongs to the user. */
-static bool is_watchable(const struct manager *m, const char *name)
-{
-	return unit_name_is_service(name) && fnmatch("user@*.service", name, 0) != 0 &&
-	       fnmatch("user-runtime-dir@*.service", name, 0) != 0 &&
-	       !host_settings_excludes(&m->world.settings, name);
-}
-
-void manager_apply_settings(struct manager *m, struct unit *u)
-{
-	struct unit_settings old = u->settings;
-	bool same;
-	int r;
-
-	unit_settings_merge(
-		&u->settings, &m->world.settings, u->has_own_rule ? &u->own_rule : NULL, u->name);
-	same = str_eq(old.check, u->settings.check) &&
-	       old.check_interval_ns == u->settings.check_interval_ns &&
-	       old.check_timeout_ns == u->settings.check_timeout_ns;
-	if (same)
-		return;
-	plugin_host_check_stop(m->plugins, u->name);
-	u->check = (struct check_state) { .status = -1 };
-	if (!*u->settings.check)
-		return;
-	r = plugin_host_check_start(m->plugins, u->name, u->settings.check,
-		u->settings.check_interval_ns, u->settings.check_timeout_ns, manager_on_check, m);
-	if (r < 0) {
-		/* Never "ok", never "critical": what cannot be observed is unknown. */
-		u->check.status = MEND_UNKNOWN;
-		snprintf(u->check.text, sizeof(u->check.text), "'%.200s' cannot be run: %s",
-			u->settings.check, r == -ENOENT ? "there is no such check" : strerror(-r));
-		manager_tell_unit(
-			m, u, MESSAGE_CONFIG_ERROR, LOG_WARNING, "Check=%s", u->check.text);
-	}
-}
-
-struct unit *manager_watch(struct manager *m, const char *name)
-{
-	struct unit *u = world_unit(&m->world, name);
-	struct unit_edge *e;
-
-	if (u && u->edge)
-		return u;
-	if (!is_watchable(m, name))
-		return NULL;
-	u = u ? u : world_unit_add(&m->world, name);
-	if (!u)
-		return NULL;
-	e = calloc(1, sizeof(*e));
-	if (!e) {
-		world_unit_remove(&m->world, u);
-		return NULL;
-	}
-	e->manager = m;
-	u->edge = e;
-	plugin_host_watch(m->plugins, u->name);
-	if (m->api)
-		api_unit_added(m->api, u);
-	/* The kernel may know of it before PID 1 has announced it. */
-	if (m->systemd)
-		systemd_read_all(m->systemd, u);
-	return u;
-}
-
-static void free_edge(struct unit *u)
-{
-	struct unit_edge *e = u->edge;
-
-	if (!e)
-		return;
-	sd_event_source_disable_unref(e->timer);
-	sd_event_source_disable_unref(e->store_timer);
-	free(e->fragment);
-	free(e);
-	u->edge = NULL;
-}
-
-void manager_unwatch(struct manager *m, struct unit *u)
-{
-	api_unit_removed(m->api, u);
-	systemd_forget(m->systemd, u);
-	plugin_host_unwatch(m->plugins, u->name);
-	plugin_host_check_stop(m->plugins, u->name);
-	free_edge(u);
-	world_unit_remove(&m->world, u);
-}
-
-/* The settings as files have them now; on a mistake nothing changes. */
-static int load_settings(struct manager *m, struct strbuf *errors)
-{
-	struct world *w = &m->world;
-	struct host_settings fresh;
-	int r = config_load(NULL, &fresh, errors);
-
-	w->settings_ok = r >= 0;
-	str_copy(w->settings_error, sizeof(w->settings_error), strbuf_text(errors));
-	if (r < 0)
-		return r;
-	host_settings_done(&w->settings);
-	w->settings = fresh;
-	w->settings_loaded_usec = clock_realtime_usec();
-	log_set_level(fresh.log_level);
-	return 0;
-}
-
-int manager_reload(struct manager *m, char **ret_error)
-{
-	_cleanup_strbuf_ struct strbuf errors = {};
-	struct unit **units = NULL;
-	size_t n = 0;
-	int r;
-
-	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu",
-		(unsigned long long)(clock_monotonic_ns() / NSEC_PER_USEC));
-	r = load_settings(m, &errors);
-	if (r < 0) {
-		manager_tell_host(m, MESSAGE_CONFIG_ERROR, LOG_ERR,
-			"the configuration was not reloaded, the old one stays: %s",
-			strbuf_text(&errors));
-		if (ret_error)
-			*ret_error = strdup(strbuf_text(&errors));
-	} else if (world_units_sorted(&m->world, &units, &n) >= 0) {
-		for (size_t i = 0; i < n; i++) {
-			if (!is_watchable(m, units[i]->name)) {
-				if (units[i]->cgroup_id && m->kernel)
-					kernel_watch(m->kernel, units[i]->cgroup_id, false);
-				manager_unwatch(m, units[i]);
-				continue;
-			}
-			/* Its own section too: a person who reloads expects to see every change. */
-			systemd_read_all(m->systemd, units[i]);
-			manager_apply_settings(m, units[i]);
-			manager_step(m, units[i]);
-		}
-	}
-	free(units);
-	api_manager_changed(m->api);
-	sd_notify(0, "READY=1");
-	manager_status(m);
-	return r;
-}
-
-static void check_kill_switch(struct manager *m)
-{
-	struct pause *p = &m->world.pause;
-	bool there = access(KILL_SWITCH, F_OK) == 0;
-
-	if (there == p->kill_switch)
-		return;
-	p->kill_switch = there;
-	if (there)
-		manager_tell_host(m, MESSAGE_PAUSED, LOG_NOTICE,
-			"healing is off because " KILL_SWITCH " exists");
-	else {
-		manager_tell_host(
-			m, MESSAGE_RESUMED, LOG_NOTICE, "healing goes on: " KILL_SWITCH " is gone");
-		manager_step_waiting(m);
-	}
-	api_manager_changed(m->api);
-	manager_status(m);
-}
-
-static void check_pause(struct manager *m, uint64_t now)
-{
-	struct pause *p = &m->world.pause;
-
-	if (!p->active || now < p->until_ns)
-		return;
-	p->active = false;
-	store_put_pause(m->store, p, NULL, NULL);
-	manager_tell_host(m, MESSAGE_RESUMED, LOG_NOTICE, "the pause has ended; healing goes on");
-	manager_step_waiting(m);
-	api_manager_changed(m->api);
-	manager_status(m);
-}
-
-static bool any_young(const struct manager *m, uint64_t now)
-{
-	size_t cursor = 0;
-	struct unit *u;
-
-	while ((u = hash_next(&m->world.units, &cursor))) {
-		const struct unit_edge *e = u->edge;
-
-		if (e && e->up_since_ns && clock_since_ns(now, e->up_since_ns) < YOUNG_NS)
-			return true;
-	}
-	return false;
-}
-
-/* A scrape reads memory only: what has to be asked for is asked for here, now and then. */
-static void refresh_statistics(struct manager *m)
-{
-	struct store_stats stats;
-
-	if (m->kernel)
-		kernel_refresh(m->kernel);
-	store_stats(m->store, &stats);
-	m->world.store_written = stats.written;
-	if (m->metrics && metrics_server_requests(m->metrics) != m->requests) {
-		m->requests = metrics_server_requests(m->metrics);
-		m->world.last_scrape_usec = clock_realtime_usec();
-	}
-}
-
-static int on_tick(sd_event_source *source, uint64_t usec, void *userdata)
-{
-	struct manager *m = userdata;
-	uint64_t now = clock_monotonic_ns();
-
-	check_kill_switch(m);
-	check_pause(m, now);
-	if (clock_since_ns(now, m->sockets_read_ns) >= SOCKETS_EVERY_NS || any_young(m, now))
-		manager_read_sockets(m);
-	if (clock_since_ns(now, m->refreshed_ns) >= REFRESH_NS) {
-		m->refreshed_ns = now;
-		refresh_statistics(m);
-	}
-	manager_forget_cgroups(m, now);
-	sd_event_source_set_time_relative(source, TICK_USEC);
-	sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
-	return 0;
-}
 
 static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata)
 {
@@ -327,7 +93,7 @@ static void restore_unit(
 	void *userdata, const char *name, const struct heal *heal, enum heal_mode mode)
 {
 	struct manager *m = userdata;
-	struct unit *u = is_watchable(m, name) ? manager_watch(m, name) : NULL;
+	struct unit *u = manager_is_watchable(m, name) ? manager_watch(m, name) : NULL;
 
 	if (u)
 		u->heal = *heal;
@@ -401,7 +167,7 @@ static void open_kernel(struct manager *m)
 		"DEGRADED: the kernel programs are not loaded (%s); deaths come from %s, and nobody can "
 		"tell who sent a signal",
 		world_find_feature(&m->world, "bpf") ? world_find_feature(&m->world, "bpf")->text
-						     : "no cgroup v2",
+						     : "for an unknown reason",
 		r >= 0 ? "the process connector and systemd" : "systemd alone");
 }
 
@@ -442,7 +208,8 @@ static int open_all(struct manager *m)
 	int r;
 
 	fdstore_receive(&m->stored);
-	load_settings(m, &errors); /* a mistake is told by report_start(), and defaults stay */
+	manager_load_settings(
+		m, &errors); /* a mistake is told by report_start(), and defaults stay */
 	r = open_bus(m);
 	if (r >= 0)
 		r = open_plugins(m);
@@ -488,11 +255,12 @@ struct manager *manager_free(struct manager *m)
 	sockets_free(m->sockets);
 	store_close(m->store);
 	while ((u = hash_next(&m->world.units, &cursor)))
-		free_edge(u);
+		manager_free_edge(u);
 	cursor = 0;
 	while ((name = hash_next(&m->cgroups, &cursor)))
 		free(name);
 	hash_done(&m->cgroups);
+	free(m->nameless);
 	world_done(&m->world);
 	sd_event_source_disable_unref(m->tick);
 	sd_event_unref(m->event);
@@ -519,8 +287,7 @@ int manager_new(struct manager **ret)
 	if (r >= 0)
 		r = sd_event_add_signal(m->event, NULL, SIGHUP, on_hangup, m);
 	if (r >= 0)
-		r = sd_event_add_time_relative(m->event, &m->tick, CLOCK_MONOTONIC, TICK_USEC,
-			USEC_PER_SEC / 10, on_tick, m);
+		r = manager_start_tick(m);
 	if (r >= 0)
 		r = open_all(m);
 	if (r < 0) {
@@ -537,7 +304,7 @@ int manager_run(struct manager *m)
 
 	/* Fed from the loop: a loop that hangs is noticed by systemd. */
 	sd_event_set_watchdog(m->event, 1);
-	check_kill_switch(m);
+	manager_check_kill_switch(m);
 	sd_notify(0, "READY=1");
 	manager_status(m);
 	r = sd_event_loop(m->event);

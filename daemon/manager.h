@@ -3,8 +3,11 @@
  * The manager: owns the world and wires sources, judges, actions and sinks together. One thread,
  * one loop.
  *
- *     manager.c         creation, configuration, housekeeping
+ *     manager.c         creation and end
+ *     manager_units.c   which units are watched, with which settings
+ *     manager_tick.c    housekeeping
  *     manager_events.c  what the kernel, PID 1 and people report becomes unit state
+ *     manager_sockets.c who listens where
  *     manager_step.c    asks the policy what to do with a unit, and does it
  *     manager_tell.c    tells the sinks: journal records with their evidence
  *     manager_verbs.c   what people ask for over D-Bus
@@ -28,6 +31,8 @@
 enum {
 	/* Cgroups of units, with tombstones: late records still find their unit's name. */
 	CGROUPS_MAX = 4 * UNITS_MAX,
+	NAMELESS_MAX = 256, /* deaths kept until it is known of which unit: after a restart of mendd
+			     */
 };
 
 struct manager {
@@ -46,7 +51,9 @@ struct manager {
 	sd_event_source *tick;
 	struct verbs verbs;
 
-	struct hash cgroups;           /* id -> struct cgroup_name, owned */
+	struct hash cgroups;       /* id -> struct cgroup_name, owned */
+	struct nameless *nameless; /* owned; n_nameless of them, NULL for none */
+	size_t n_nameless;
 	struct ratelimit helper_limit; /* records of helpers' deaths */
 	struct ratelimit loss_limit;
 	uint64_t sockets_read_ns;
@@ -56,6 +63,12 @@ struct manager {
 	bool store_failing;
 	bool store_renewed; /* it was damaged and begins anew */
 	int exit_code;
+};
+
+/* A death in a cgroup that is gone, and whose name a former run of mendd has known. */
+struct nameless {
+	uint64_t cgroup;
+	struct death death;
 };
 
 /* The manager's own data of a unit, behind unit->edge. */
@@ -69,6 +82,7 @@ struct unit_edge {
 	uint32_t n_restarts;
 	uint64_t up_since_ns; /* first reading that found it up in this invocation; 0: down */
 	bool opened;          /* an incident was opened, and nobody told yet */
+	bool unread;          /* PID 1 did not answer: it is asked again at the next tick */
 	bool told;            /* the first decision of the present trouble was told */
 	enum heal_state told_state;
 	enum refusal told_refusal;
@@ -79,12 +93,22 @@ int manager_new(struct manager **ret);
 /* Runs until SIGTERM; the exit code. */
 int manager_run(struct manager *m);
 struct manager *manager_free(struct manager *m);
+
+/* manager_units.c */
+/* The settings as files have them now; on a mistake nothing changes, and `errors` says which. */
+int manager_load_settings(struct manager *m, struct strbuf *errors);
 int manager_reload(struct manager *m, char **ret_error);
 /* Checks start and stop with the settings; called whenever these may have changed. */
 void manager_apply_settings(struct manager *m, struct unit *u);
+bool manager_is_watchable(const struct manager *m, const char *name);
 /* NULL: the unit is not to be watched, or there is no room. */
 struct unit *manager_watch(struct manager *m, const char *name);
 void manager_unwatch(struct manager *m, struct unit *u);
+void manager_free_edge(struct unit *u);
+
+/* manager_tick.c */
+int manager_start_tick(struct manager *m);
+void manager_check_kill_switch(struct manager *m);
 
 /* manager_events.c */
 extern const struct kernel_handlers manager_kernel_handlers;
@@ -92,8 +116,17 @@ extern const struct systemd_handlers manager_systemd_handlers;
 void manager_on_connector(void *userdata, const struct death *d);
 void manager_on_check(void *userdata, const char *unit, const struct mend_verdict *v);
 int manager_on_observation(void *userdata, const struct mend_observation *o);
-void manager_read_sockets(struct manager *m);
+struct unit *manager_unit_of_cgroup(struct manager *m, uint64_t id); /* NULL: of none */
 void manager_forget_cgroups(struct manager *m, uint64_t now_ns);
+
+/* manager_sockets.c */
+/* Reads who listens where, and takes that as the normal state of units that are well. */
+void manager_read_sockets(struct manager *m);
+/* Who holds an address that the unit listened on before: into u->obstacle. */
+void manager_find_obstacle(struct manager *m, struct unit *u);
+
+/* Units that wait for an address: is it free now? */
+void manager_check_obstacles(struct manager *m);
 
 /* manager_step.c */
 void manager_step(struct manager *m, struct unit *u);

@@ -12,8 +12,6 @@
 
 /* How long a cgroup that is gone keeps its name: far longer than a record can be late. */
 #define TOMBSTONE_NS (60 * NSEC_PER_SEC)
-/* A service that has not opened a socket in this time after its start has none. */
-#define SETTLED_NS (60 * NSEC_PER_SEC)
 #define CGROUP_ROOT "/sys/fs/cgroup"
 
 struct cgroup_name {
@@ -22,7 +20,7 @@ struct cgroup_name {
 	char unit[];
 };
 
-static struct unit *unit_of_cgroup(struct manager *m, uint64_t id)
+struct unit *manager_unit_of_cgroup(struct manager *m, uint64_t id)
 {
 	const struct cgroup_name *c = hash_get_u64(&m->cgroups, id);
 
@@ -58,32 +56,8 @@ void manager_forget_cgroups(struct manager *m, uint64_t now_ns)
 	while ((c = hash_next(&m->cgroups, &cursor)))
 		if (c->gone_ns && clock_since_ns(now_ns, c->gone_ns) > TOMBSTONE_NS)
 			free(hash_remove_u64(&m->cgroups, c->id));
-}
-
-static void on_cgroup(void *userdata, uint64_t id, const char *name)
-{
-	struct manager *m = userdata;
-	struct unit *u = manager_watch(m, name);
-
-	if (!u) {
-		kernel_watch(m->kernel, id, false);
-		return;
-	}
-	remember_cgroup(m, id, name);
-	u->cgroup_id = id;
-	u->listening_now = (struct socket_set) {};
-}
-
-static void on_cgroup_gone(void *userdata, uint64_t id)
-{
-	struct manager *m = userdata;
-	struct cgroup_name *c = hash_get_u64(&m->cgroups, id);
-	struct unit *u = c ? world_unit(&m->world, c->unit) : NULL;
-
-	if (c)
-		c->gone_ns = clock_monotonic_ns();
-	if (u && u->cgroup_id == id)
-		u->cgroup_id = 0;
+	if (m->n_nameless && clock_since_ns(now_ns, m->nameless[0].death.seen_ns) > TOMBSTONE_NS)
+		m->n_nameless = 0;
 }
 
 /*
@@ -130,12 +104,14 @@ static void on_unit_death(struct manager *m, struct unit *u, const struct death 
 {
 	struct death d = *seen;
 
-	if (d.killer == KILLER_OOM)
+	if (d.killer == KILLER_OOM && !d.oom_limit_known)
 		d.oom_own_limit = own_limit_was_hit(u);
 	unit_note_death(u, &d);
 	delay_histogram_add(&m->world.detection,
 		(double)clock_since_ns(clock_monotonic_ns(), d.time_ns) / (double)NSEC_PER_SEC);
 	if (is_central(u, &d)) {
+		if (d.code)
+			manager_find_obstacle(m, u);
 		unit_remember_death(u, &d);
 		/* What PID 1 killed, it has a reason for: its Result is needed as well. */
 		if (d.killer != KILLER_SYSTEMD && d.pid == u->facts.exec_main_pid)
@@ -147,13 +123,73 @@ static void on_unit_death(struct manager *m, struct unit *u, const struct death 
 		manager_tell_helper(m, u, &d);
 }
 
+/*
+ * mendd was away while the unit's process died and its cgroup went: the records of both wait in the
+ * ring, and only the second one has a name. So the death waits for it.
+ */
+static void keep_nameless(struct manager *m, uint64_t cgroup, const struct death *d)
+{
+	if (!m->nameless)
+		m->nameless = calloc(NAMELESS_MAX, sizeof(*m->nameless));
+	if (m->nameless && m->n_nameless < NAMELESS_MAX)
+		m->nameless[m->n_nameless++] = (struct nameless) { cgroup, *d };
+}
+
+static void give_names(struct manager *m, uint64_t cgroup, const char *name)
+{
+	struct unit *u = NULL;
+	size_t kept = 0;
+
+	for (size_t i = 0; i < m->n_nameless; i++) {
+		if (m->nameless[i].cgroup != cgroup) {
+			m->nameless[kept++] = m->nameless[i];
+			continue;
+		}
+		u = u ? u : manager_watch(m, name);
+		if (u)
+			on_unit_death(m, u, &m->nameless[i].death);
+	}
+	m->n_nameless = kept;
+}
+
+static void on_cgroup(void *userdata, uint64_t id, const char *name)
+{
+	struct manager *m = userdata;
+	struct unit *u = manager_watch(m, name);
+
+	if (!u) {
+		kernel_watch(m->kernel, id, false);
+		return;
+	}
+	remember_cgroup(m, id, name);
+	u->cgroup_id = id;
+	u->listening_now = (struct socket_set) {};
+	give_names(m, id, name);
+}
+
+static void on_cgroup_gone(void *userdata, uint64_t id, const char *name)
+{
+	struct manager *m = userdata;
+	struct cgroup_name *c = hash_get_u64(&m->cgroups, id);
+	struct unit *u = c ? world_unit(&m->world, c->unit) : NULL;
+
+	if (!c)
+		give_names(m, id, name);
+	if (c)
+		c->gone_ns = clock_monotonic_ns();
+	if (u && u->cgroup_id == id)
+		u->cgroup_id = 0;
+}
+
 static void on_death(void *userdata, uint64_t cgroup, const struct death *d)
 {
 	struct manager *m = userdata;
-	struct unit *u = unit_of_cgroup(m, cgroup);
+	struct unit *u = manager_unit_of_cgroup(m, cgroup);
 
 	if (u)
 		on_unit_death(m, u, d);
+	else if (!hash_get_u64(&m->cgroups, cgroup))
+		keep_nameless(m, cgroup, d);
 }
 
 void manager_on_connector(void *userdata, const struct death *d)
@@ -164,7 +200,8 @@ void manager_on_connector(void *userdata, const struct death *d)
 
 	while ((u = hash_next(&m->world.units, &cursor)))
 		if (d->pid == u->facts.main_pid) {
-			on_unit_death(m, u, d);
+			if (!unit_find_death(u, d->pid)) /* or PID 1 was faster */
+				on_unit_death(m, u, d);
 			return;
 		}
 }
@@ -172,7 +209,7 @@ void manager_on_connector(void *userdata, const struct death *d)
 static void on_exec(void *userdata, uint64_t cgroup, pid_t pid, const struct program *p)
 {
 	struct manager *m = userdata;
-	struct unit *u = unit_of_cgroup(m, cgroup);
+	struct unit *u = manager_unit_of_cgroup(m, cgroup);
 	const struct program *old;
 	struct program new = *p;
 
@@ -294,8 +331,10 @@ static void on_facts(void *userdata, struct unit *u, const struct unit_files *fi
 			.changed_ns = now };
 		str_copy(u->former.invocation, sizeof(u->former.invocation), e->invocation);
 	}
+	/* As it was when this main process came: PID 1 counts on before it starts the next one. */
+	if (f->exec_main_pid != e->exec_main_pid)
+		e->n_restarts = f->n_restarts;
 	e->exec_main_pid = f->exec_main_pid;
-	e->n_restarts = f->n_restarts;
 	if (!str_eq(e->invocation, f->invocation)) {
 		str_copy(e->invocation, sizeof(e->invocation), f->invocation);
 		e->up_since_ns = 0;
@@ -304,6 +343,9 @@ static void on_facts(void *userdata, struct unit *u, const struct unit_files *fi
 		e->up_since_ns = 0;
 	else if (e->up_since_ns == 0)
 		e->up_since_ns = now;
+	/* The signal that announced the job did not say what it is for. */
+	if (f->job && f->job == u->job.id)
+		str_copy(u->job.type, sizeof(u->job.type), f->job_type);
 	find_cgroup(m, u);
 	if (files)
 		read_files(m, u, files);
@@ -312,8 +354,10 @@ static void on_facts(void *userdata, struct unit *u, const struct unit_files *fi
 
 static void on_no_facts(void *userdata, struct unit *u)
 {
-	/* Facts stay as old as they are; the interlock "stale" knows. The next change asks again.
-	 */
+	struct unit_edge *e = u->edge;
+
+	/* Facts stay as old as they are; the interlock "stale" knows. */
+	e->unread = true;
 	manager_step(userdata, u);
 }
 
@@ -324,13 +368,15 @@ static void on_job(void *userdata, const char *unit, uint32_t id, const char *re
 	uint64_t now = clock_monotonic_ns();
 
 	/* During our own action the job is our own: it was queued with mode "fail". */
-	if (u->heal.state == HEAL_STATE_ACT)
+	if (u->heal.state == HEAL_STATE_ACT && u->job.id != id)
 		return;
 	/* PID 1 tells twice, on its own socket and on the bus: the first time counts. */
 	if (u->job.id == id && (!result || u->job.ended_ns))
 		return;
 	if (!result) {
-		u->job = (struct foreign_job) { .id = id, .seen_ns = now };
+		u->job = (struct foreign_job) {
+			.id = id, .seen_ns = now, .former_pid = u->facts.exec_main_pid
+		};
 		return;
 	}
 	if (u->job.id != id)
@@ -388,52 +434,4 @@ int manager_on_observation(void *userdata, const struct mend_observation *o)
 		return -ENOENT;
 	/* A source is believed as much as PID 1 confirms: it is an occasion to look. */
 	return systemd_read(m->systemd, u);
-}
-
-static void clear_sockets(struct manager *m, uint64_t now_ns)
-{
-	size_t cursor = 0;
-	struct unit *u;
-
-	while ((u = hash_next(&m->world.units, &cursor)))
-		u->listening_now = (struct socket_set) { .read_ns = now_ns };
-}
-
-static void on_socket(void *userdata, uint64_t cgroup, const struct listening_socket *socket)
-{
-	struct manager *m = userdata;
-	uint64_t id = m->kernel ? kernel_unit_cgroup(m->kernel, cgroup) : cgroup;
-	struct unit *u = unit_of_cgroup(m, id);
-	struct socket_set *set;
-
-	if (!u)
-		return;
-	set = &u->listening_now;
-	if (set->n < SOCKETS_MAX)
-		set->sockets[set->n++] = *socket;
-}
-
-/* Reads who listens where, and takes that as the normal state of units that are well. */
-void manager_read_sockets(struct manager *m)
-{
-	uint64_t now = clock_monotonic_ns();
-	size_t cursor = 0;
-	struct unit *u;
-
-	if (!m->sockets)
-		return;
-	clear_sockets(m, now);
-	if (sockets_read(m->sockets, on_socket, m) < 0)
-		return;
-	m->sockets_read_ns = now;
-	while ((u = hash_next(&m->world.units, &cursor))) {
-		const struct unit_edge *e = u->edge;
-
-		if (u->heal.state != HEAL_STATE_IDLE || !e->up_since_ns)
-			continue;
-		/* None yet: it may still be starting. None for long: it does not listen any more.
-		 */
-		if (u->listening_now.n > 0 || clock_since_ns(now, e->up_since_ns) > SETTLED_NS)
-			u->listening = u->listening_now;
-	}
 }

@@ -43,8 +43,9 @@ static void close_incident(struct manager *m, struct unit *u, uint64_t now, cons
 void manager_open_incident(struct manager *m, struct unit *u, uint64_t now)
 {
 	const struct trouble *t = &u->heal.trouble;
-	const struct death *d;
 	struct incident *i = u->incident;
+	const struct death *d;
+	struct death told;
 
 	if (i && !i->open) { /* in probation: the same story goes on */
 		i->open = true;
@@ -65,7 +66,13 @@ void manager_open_incident(struct manager *m, struct unit *u, uint64_t now)
 		incident_note(i, t->detected_ns, "detected", "known %llu us after it happened",
 			(unsigned long long)((t->detected_ns - t->time_ns) / NSEC_PER_USEC));
 	}
-	d = unit_find_death(u, u->facts.exec_main_pid);
+	if (!m->kernel && !unit_find_death(u, t->pid) && cause_death_from_facts(&u->facts, &told) &&
+		told.pid == t->pid) {
+		/* Nobody else will tell of it. */
+		unit_note_death(u, &told);
+		unit_remember_death(u, &told);
+	}
+	d = unit_find_death(u, t->pid);
 	if (d && !i->death.time_ns)
 		i->death = *d;
 	if (!i->evidence)
@@ -260,9 +267,11 @@ static void tell_decision(struct manager *m, struct unit *u, const struct decisi
 	if (!e->told)
 		manager_tell_unit(
 			m, u, MESSAGE_UNIT_FAILED, LOG_ERR, "%s, %s", h->trouble.text, d->text);
-	else if (h->state == HEAL_STATE_EXHAUSTED)
+	if (h->state == HEAL_STATE_EXHAUSTED)
 		manager_tell_unit(
 			m, u, MESSAGE_EXHAUSTED, LOG_CRIT, "%s; a person is needed", d->text);
+	else if (!e->told)
+		;
 	else if (d->refusal != REFUSAL_NONE)
 		manager_tell_unit(m, u, MESSAGE_ACTION_HELD, LOG_NOTICE, "%s", d->text);
 	else
@@ -413,6 +422,8 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 		if (*u->settings.check)
 			plugin_host_check_now(e->manager->plugins, u->name);
 	}
+	if (u->heal.refusal == REFUSAL_FROZEN && systemd_read(e->manager->systemd, u) >= 0)
+		return 0; /* steps when it is read */
 	manager_step(e->manager, u);
 	return 0;
 }
@@ -478,6 +489,7 @@ static void resume(struct manager *m, struct stored_incident *s)
 	struct incident *i = s->incident;
 	struct unit *u = world_unit_add(&m->world, i->unit);
 	uint64_t now = clock_monotonic_ns();
+	struct unit_edge *e;
 
 	if (!s->this_boot || !u || u->incident) {
 		i->open = false;
@@ -491,6 +503,9 @@ static void resume(struct manager *m, struct stored_incident *s)
 		manager_watch(m, i->unit);
 	u->incident = TAKE_PTR(s->incident);
 	policy_resume(u, i, &s->attempt, now);
+	e = u->edge;
+	if (e)
+		e->told = true; /* by the former run */
 	incident_note(i, now, "resumed", "mendd was restarted; going on");
 }
 

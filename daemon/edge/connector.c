@@ -16,12 +16,70 @@
 
 #define MESSAGES_AT_ONCE 256
 
+/* Processes whose leader has left while other threads live on: rare, and mostly for microseconds.
+ */
+#define HEADLESS_MAX 64
+
+struct headless {
+	pid_t pid; /* 0: free */
+	int status;
+};
+
 struct connector {
 	struct nl_sock *netlink; /* owned */
 	sd_event_source *source; /* owned */
 	connector_fn fn;
 	void *userdata;
+	struct headless headless[HEADLESS_MAX]; /* a ring: the oldest gives way */
+	size_t n_headless;                      /* ever put in */
 };
+
+/* Whether any thread of the process lives besides the leader, which may be a zombie. */
+static bool has_other_threads(pid_t pid)
+{
+	_cleanup_fclose_ FILE *f = NULL;
+	char path[32], line[512];
+	const char *rest;
+	long n;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	f = fopen(path, "re");
+	if (!f || !fgets(line, sizeof(line), f))
+		return false; /* PID 1 has reaped it already */
+	rest = strrchr(line, ')');
+	/* The 20th field of proc(5); the name in brackets before is the second. */
+	if (!rest ||
+		sscanf(rest + 1,
+			" %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %ld",
+			&n) != 1)
+		return false;
+	return n > 1;
+}
+
+/*
+ * An event comes for each thread, and the process is dead when the last one is. Its status is then
+ * certain if the leader left with the same one, as when all are ended at once; if not, nothing is
+ * told here, and PID 1 will know. Returns whether the process died with this event.
+ */
+static bool is_death(struct connector *c, pid_t thread, pid_t pid, int status)
+{
+	if (thread == pid) {
+		if (!has_other_threads(pid))
+			return true;
+		c->headless[c->n_headless++ % HEADLESS_MAX] =
+			(struct headless) { .pid = pid, .status = status };
+		return false;
+	}
+	for (size_t i = 0; i < MIN(c->n_headless, (size_t)HEADLESS_MAX); i++) {
+		struct headless *h = &c->headless[i];
+
+		if (h->pid != pid || has_other_threads(pid))
+			continue;
+		h->pid = 0;
+		return h->status == status;
+	}
+	return false;
+}
 
 static int on_message(struct nl_msg *message, void *userdata)
 {
@@ -38,17 +96,14 @@ static int on_message(struct nl_msg *message, void *userdata)
 	if (cn->id.idx != CN_IDX_PROC || cn->len < sizeof(*e))
 		return NL_OK;
 	e = (const struct proc_event *)cn->data;
-	/*
-	 * An event comes for each thread. That of the leader says that the leader has left, not
-	 * that the process is dead: PID 1 is asked before anybody believes it.
-	 */
-	if (e->what != PROC_EVENT_EXIT ||
-		e->event_data.exit.process_pid != e->event_data.exit.process_tgid)
+	if (e->what != PROC_EVENT_EXIT)
+		return NL_OK;
+	status = (int)e->event_data.exit.exit_code;
+	if (!is_death(c, e->event_data.exit.process_pid, e->event_data.exit.process_tgid, status))
 		return NL_OK;
 	d.time_ns = e->timestamp_ns;
 	d.seen_ns = clock_monotonic_ns();
 	d.pid = e->event_data.exit.process_tgid;
-	status = (int)e->event_data.exit.exit_code;
 	if (WIFSIGNALED(status)) {
 		d.signal = WTERMSIG(status);
 		d.core_dumped = WCOREDUMP(status);

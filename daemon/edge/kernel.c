@@ -102,8 +102,11 @@ static void on_death(struct kernel *k, const struct wire_death *w)
 	}
 	if (w->has_sender)
 		translate_sender(&w->sender, &d);
-	if (w->oom_victim && d.signal == SIGKILL)
+	if (w->oom_victim && d.signal == SIGKILL) {
 		d.killer = KILLER_OOM;
+		d.oom_limit_known = w->own_ooms >= 0;
+		d.oom_own_limit = w->own_ooms > 0;
+	}
 	k->handlers->on_death(k->userdata, w->header.unit_cgroup, &d);
 }
 
@@ -149,7 +152,9 @@ static int on_record(void *userdata, void *data, size_t size)
 				unit_of_cgroup_name(((const struct wire_cgroup *)data)->name));
 		break;
 	case WIRE_CGROUP_GONE:
-		k->handlers->on_cgroup_gone(k->userdata, h->unit_cgroup);
+		if (size >= sizeof(struct wire_cgroup))
+			k->handlers->on_cgroup_gone(k->userdata, h->unit_cgroup,
+				unit_of_cgroup_name(((const struct wire_cgroup *)data)->name));
 		break;
 	}
 	return 0;
@@ -320,6 +325,9 @@ int kernel_new(struct kernel **ret, sd_event *event, struct world *w, struct fds
 		world_feature(w, "cgroups", false,
 			"no unified cgroup hierarchy at " CGROUP_ROOT
 			"; boot with systemd.unified_cgroup_hierarchy=1");
+		world_feature(w, "bpf", false,
+			"not tried: without the unified cgroup hierarchy nothing tells which unit a "
+			"process belongs to");
 		return -ENOENT;
 	}
 	world_feature(w, "cgroups", true, "unified hierarchy at " CGROUP_ROOT);

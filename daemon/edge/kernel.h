@@ -20,7 +20,8 @@ struct kernel_handlers {
 	void (*on_exec)(void *userdata, uint64_t unit_cgroup, pid_t pid, const struct program *p);
 	/* The cgroup of a service exists, from now on or (at start) already. */
 	void (*on_cgroup)(void *userdata, uint64_t cgroup, const char *unit);
-	void (*on_cgroup_gone)(void *userdata, uint64_t cgroup);
+	/* It is gone; deaths in it came before. */
+	void (*on_cgroup_gone)(void *userdata, uint64_t cgroup, const char *unit);
 	/* Records were lost since the last call: ask PID 1 how things stand. */
 	void (*on_loss)(void *userdata, const char *kind, uint64_t count);
 };

@@ -62,5 +62,8 @@ int systemd_read_quick(struct systemd *s, struct unit *u);
 /* Reads everything of the unit, also its files' paths and its policy. */
 int systemd_read_all(struct systemd *s, struct unit *u);
 
+/* Asks PID 1 for all its services again: each is offered to the manager through on_unit. */
+int systemd_list(struct systemd *s);
+
 /* Forgets a unit that the manager is about to remove. */
 void systemd_forget(struct systemd *s, const struct unit *u);

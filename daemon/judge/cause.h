@@ -16,6 +16,10 @@ enum finding {
 
 enum finding cause_find(const struct unit *u, struct trouble *ret);
 
+/* What PID 1 knows of the main process's end, for where the kernel's record is missing; false: it
+ * has not ended. */
+bool cause_death_from_facts(const struct unit_facts *f, struct death *ret);
+
 /* The cause of one death, without regard to what PID 1 says. */
 enum cause cause_of_death(const struct death *d);
 

@@ -298,11 +298,17 @@ void policy_resume(
 	struct heal *h = &u->heal;
 
 	h->attempt = *last;
-	h->trouble = (struct trouble) {
-		.present = true, .cause = i->cause, .time_ns = i->opened_ns, .detected_ns = now_ns
-	};
-	str_copy(h->trouble.text, sizeof(h->trouble.text), i->summary);
-	str_copy(h->trouble.invocation, sizeof(h->trouble.invocation), last->old_invocation);
+	/* The trouble itself was kept with the unit, unless mendd was killed just then. Its times
+	 * are those of the failure: what was decided since is not refuted by it. */
+	if (!h->trouble.present) {
+		h->trouble = (struct trouble) { .present = true,
+			.cause = i->cause,
+			.time_ns = i->opened_ns,
+			.detected_ns = i->detected_ns };
+		str_copy(h->trouble.text, sizeof(h->trouble.text), i->summary);
+		str_copy(
+			h->trouble.invocation, sizeof(h->trouble.invocation), last->old_invocation);
+	}
 	h->state = HEAL_STATE_GATE;
 	h->since_ns = now_ns;
 	h->wake_ns = TIME_INFINITY;

@@ -48,8 +48,9 @@ struct death {
 	char killer_unit[CGROUP_NAME_SIZE]; /* unit, scope or session of the sender: its cgroup's
 					       name */
 	uint64_t killer_time_ns;
-	bool oom_own_limit; /* the OOM killer came for the unit's own memory limit, not the host's
-			     */
+	bool oom_limit_known; /* the kernel program could tell whose limit it was */
+	bool oom_own_limit;   /* the OOM killer came for the unit's own memory limit, not the host's
+			       */
 };
 
 enum outcome death_outcome(const struct death *d);

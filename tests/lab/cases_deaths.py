@@ -8,8 +8,8 @@ import os
 import signal as signals
 import subprocess
 
-from harness import (RUN, VICTIM, Killer, Unit, alive, case, expect, expect_in, expect_text, journal,
-                     manager, metrics, read, run, wait)
+from harness import (RUN, VICTIM, Killer, Unit, alive, case, daemon_reload, expect, expect_in, expect_text,
+                     journal, manager, read, run, wait, wait_metrics)
 
 # si_code names of waitid(2), as systemd's ExecMainCode= has them.
 CLD_EXITED, CLD_KILLED, CLD_DUMPED = "1", "2", "3"
@@ -28,10 +28,8 @@ def check_counters(u, before, wanted, outcome, count=1):
     """Exactly one process more ended, with this outcome; D-Bus and the metrics say the same."""
     difference = {o: wanted["Exits"][o] - before["Exits"][o] for o in OUTCOMES}
     expect("ends counted", difference, {o: count if o == outcome else 0 for o in OUTCOMES})
-    m = metrics()
-    for o in OUTCOMES:
-        expect(f"mendd_process_exits_total of {o}",
-               m.of("mendd_process_exits_total", name=u.name, outcome=o), wanted["Exits"][o])
+    wait_metrics("mendd_process_exits_total agrees", lambda m: wanted["Exits"] == {
+        o: m.of("mendd_process_exits_total", name=u.name, outcome=o) for o in OUTCOMES})
 
 
 def check_systemd(u, pid, d):
@@ -168,6 +166,21 @@ def transient_gone(t):
     i = wait("its incident", u.incidents)[0]
     expect("the incident", (i["cause"], i["open"], i["death"]["pid"]), ("killed", False, pid))
     expect_text("why it is closed", i["resolution"], "gone")
+
+
+@case("daemon-reload while a unit is down: its incident stays", alone=True)
+def reloaded(t):
+    u = t.unit(mendd=None)
+    u.request("exit 3")
+    i = u.wait_incident()
+    u.wait_mendd(HealingState="hold")
+    daemon_reload()
+    # What has been started afterwards is known afterwards: the reload's signals are behind us.
+    t.unit("later")
+    expect("the incident", [(x["id"], x["open"]) for x in u.incidents()], [(i["id"], True)])
+    m = u.mendd()
+    expect("health and state", (m["Health"], m["HealingState"]), ("unhealthy", "hold"))
+    operator_restarts(u)
 
 
 @case("asking for a unit that is down does not go round in circles")
@@ -413,6 +426,17 @@ def start_timeout(t):
     expect_text("the record", u.wait_record("unit-failed")["MESSAGE"], "Result=timeout")
 
 
+@case("systemd's watchdog kills a unit that hangs")
+def unit_watchdog(t):
+    u = t.unit(mendd=None, arguments="--notify", service="Type=notify\nWatchdogSec=300ms", start=False)
+    u.start()
+    i = u.wait_incident()
+    m = u.wait_mendd(Cause="watchdog", Refusal="observe-only")
+    expect("systemd's Result", u.get("Result"), "watchdog")
+    expect("who ended it, and how", (m["LastExitKiller"], m["LastExitSignal"]), ("systemd", 6))
+    expect("cause", i["cause"], "watchdog")
+
+
 @case("OOM kill")
 def oom(t):
     from host import limit_memory
@@ -427,7 +451,8 @@ def oom(t):
     expect("who, and how", (m["LastExitKiller"], m["LastExitSignal"], m["LastExitOutcome"],
                             m["LastExitPid"]), ("oom-killer", 9, "oom_killed", pid))
     check_counters(u, before, m, "oom_killed")
-    expect("OOM kills", (m["OOMKills"], metrics().of("mendd_oom_kills_total", name=u.name)), (1, 1))
+    expect("OOM kills", m["OOMKills"], 1)
+    wait_metrics("mendd_oom_kills_total", lambda m: m.of("mendd_oom_kills_total", name=u.name) == 1)
     expect_text("the record", u.wait_record("unit-failed")["MESSAGE"], "OOM killer")
     operator_restarts(u)
 

@@ -33,7 +33,6 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--label", default="")
     parser.add_argument("--only", default="")
-    parser.add_argument("--sanitized", action="store_true")
     arguments = parser.parse_args()
     start_mendd()
     here = os.path.dirname(os.path.abspath(__file__))

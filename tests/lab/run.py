@@ -98,12 +98,12 @@ def run_inside(lab, arguments, sanitized):
     threading.Thread(target=serve, args=(lab, ours), daemon=True).start()
     command = ["/usr/bin/env", f"LAB_HOST_FD={theirs.fileno()}",
                f"LAB_SLOW={'3' if sanitized else '1'}", "PYTHONDONTWRITEBYTECODE=1",
+               *(["LAB_SANITIZED=1"] if sanitized else []),
                "/usr/bin/python3", INSIDE + "/inside.py", "--label", arguments.label,
                "--only", arguments.only]
-    if sanitized:
-        command.append("--sanitized")
     process = subprocess.Popen(lab_module.enter_command(lab.leader, command),
-                               stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()])
+                               stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()],
+                               start_new_session=True)  # Ctrl-C is for us: we take the lab down
     theirs.close()
     try:
         return process.wait()

@@ -8,7 +8,8 @@
  * Requests: exit CODE · segv · abort · kill SIGNAL (itself) · leader-exit CODE (the main thread
  * leaves, another one goes on) · thread-exec (a thread that is not the first executes the program
  * anew) · child [FILE] · orphan [FILE] (a child that waits, its pid in FILE; an orphan belongs to
- * PID 1) · child-exit CODE · storm COUNT · eat BYTES
+ * PID 1) · child-exit CODE · storm COUNT · pairs COUNT (children whose two threads leave at the
+ * same moment) · threads COUNT (that wait) · eat BYTES
  */
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -111,6 +112,48 @@ static void storm(long count)
 	}
 }
 
+static void begin_thread(void *(*function)(void *), void *userdata)
+{
+	pthread_t t;
+
+	if (pthread_create(&t, NULL, function, userdata) != 0)
+		fail("pthread_create");
+}
+
+static void *wait_thread(void *unused)
+{
+	for (;;)
+		pause();
+	return NULL;
+}
+
+static volatile int at_the_door;
+
+/* Both threads of the process leave as soon as both are here. */
+static void *leave_together(void *unused)
+{
+	__sync_fetch_and_add(&at_the_door, 1);
+	while (at_the_door < 2)
+		;
+	syscall(SYS_exit, 0); /* this thread only */
+	return NULL;
+}
+
+static void pairs(long count)
+{
+	for (long i = 0; i < count; i++) {
+		pid_t pid = fork();
+
+		if (pid < 0)
+			fail("fork");
+		if (pid == 0) {
+			begin_thread(leave_together, NULL);
+			leave_together(NULL);
+		}
+		waitpid(pid, NULL, 0);
+	}
+}
+
 static void eat(long bytes)
 {
 	for (long n = 0; n < bytes; n += 1 << 20) {
@@ -137,14 +180,6 @@ static void *executing_thread(void *file)
 	execv("/proc/self/exe", again);
 	fail("execv");
 	return NULL;
-}
-
-static void begin_thread(void *(*function)(void *), void *userdata)
-{
-	pthread_t t;
-
-	if (pthread_create(&t, NULL, function, userdata) != 0)
-		fail("pthread_create");
 }
 
 static void do_request(const char *verb, const char *argument, long number)
@@ -176,6 +211,11 @@ static void do_request(const char *verb, const char *argument, long number)
 		waitpid(pid, NULL, 0);
 	} else if (strcmp(verb, "storm") == 0) {
 		storm(number);
+	} else if (strcmp(verb, "pairs") == 0) {
+		pairs(number);
+	} else if (strcmp(verb, "threads") == 0) {
+		while (number-- > 0)
+			begin_thread(wait_thread, NULL);
 	} else if (strcmp(verb, "eat") == 0) {
 		eat(number);
 	} else {

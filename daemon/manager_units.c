@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Which units are watched, and with which settings: the configuration's files, each unit's own
+ * section, and what changes when they do.
+ */
+#include "manager.h"
+#include "base/clock.h"
+#include "edge/config_files.h"
+
+#include <fnmatch.h>
+#include <systemd/sd-daemon.h>
+
+/* A user's own manager is not a service in this sense: what runs below it belongs to the user. */
+bool manager_is_watchable(const struct manager *m, const char *name)
+{
+	return unit_name_is_service(name) && fnmatch("user@*.service", name, 0) != 0 &&
+	       fnmatch("user-runtime-dir@*.service", name, 0) != 0 &&
+	       !host_settings_excludes(&m->world.settings, name);
+}
+
+void manager_apply_settings(struct manager *m, struct unit *u)
+{
+	struct unit_settings old = u->settings;
+	bool same;
+	int r;
+
+	unit_settings_merge(
+		&u->settings, &m->world.settings, u->has_own_rule ? &u->own_rule : NULL, u->name);
+	same = str_eq(old.check, u->settings.check) &&
+	       old.check_interval_ns == u->settings.check_interval_ns &&
+	       old.check_timeout_ns == u->settings.check_timeout_ns;
+	if (same)
+		return;
+	plugin_host_check_stop(m->plugins, u->name);
+	u->check = (struct check_state) { .status = -1 };
+	if (!*u->settings.check)
+		return;
+	r = plugin_host_check_start(m->plugins, u->name, u->settings.check,
+		u->settings.check_interval_ns, u->settings.check_timeout_ns, manager_on_check, m);
+	if (r < 0) {
+		/* Never "ok", never "critical": what cannot be observed is unknown. */
+		u->check.status = MEND_UNKNOWN;
+		snprintf(u->check.text, sizeof(u->check.text), "'%.200s' cannot be run: %s",
+			u->settings.check, r == -ENOENT ? "there is no such check" : strerror(-r));
+		manager_tell_unit(
+			m, u, MESSAGE_CONFIG_ERROR, LOG_WARNING, "Check=%s", u->check.text);
+	}
+}
+
+struct unit *manager_watch(struct manager *m, const char *name)
+{
+	struct unit *u = world_unit(&m->world, name);
+	struct unit_edge *e;
+
+	if (u && u->edge)
+		return u;
+	if (!manager_is_watchable(m, name))
+		return NULL;
+	u = u ? u : world_unit_add(&m->world, name);
+	if (!u)
+		return NULL;
+	e = calloc(1, sizeof(*e));
+	if (!e) {
+		world_unit_remove(&m->world, u);
+		return NULL;
+	}
+	e->manager = m;
+	u->edge = e;
+	plugin_host_watch(m->plugins, u->name);
+	if (m->api)
+		api_unit_added(m->api, u);
+	/* The kernel may know of it before PID 1 has announced it. */
+	if (m->systemd)
+		systemd_read_all(m->systemd, u);
+	return u;
+}
+
+void manager_free_edge(struct unit *u)
+{
+	struct unit_edge *e = u->edge;
+
+	if (!e)
+		return;
+	sd_event_source_disable_unref(e->timer);
+	sd_event_source_disable_unref(e->store_timer);
+	free(e->fragment);
+	free(e);
+	u->edge = NULL;
+}
+
+void manager_unwatch(struct manager *m, struct unit *u)
+{
+	api_unit_removed(m->api, u);
+	systemd_forget(m->systemd, u);
+	plugin_host_unwatch(m->plugins, u->name);
+	plugin_host_check_stop(m->plugins, u->name);
+	manager_free_edge(u);
+	world_unit_remove(&m->world, u);
+}
+
+/* The settings as files have them now; on a mistake nothing changes. */
+int manager_load_settings(struct manager *m, struct strbuf *errors)
+{
+	struct world *w = &m->world;
+	struct host_settings fresh;
+	int r = config_load(NULL, &fresh, errors);
+
+	w->settings_ok = r >= 0;
+	str_copy(w->settings_error, sizeof(w->settings_error), strbuf_text(errors));
+	if (r < 0)
+		return r;
+	host_settings_done(&w->settings);
+	w->settings = fresh;
+	w->settings_loaded_usec = clock_realtime_usec();
+	log_set_level(fresh.log_level);
+	return 0;
+}
+
+int manager_reload(struct manager *m, char **ret_error)
+{
+	_cleanup_strbuf_ struct strbuf errors = {};
+	struct unit **units = NULL;
+	size_t n = 0;
+	int r;
+
+	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu",
+		(unsigned long long)(clock_monotonic_ns() / NSEC_PER_USEC));
+	r = manager_load_settings(m, &errors);
+	if (r < 0) {
+		manager_tell_host(m, MESSAGE_CONFIG_ERROR, LOG_ERR,
+			"the configuration was not reloaded, the old one stays: %s",
+			strbuf_text(&errors));
+		if (ret_error)
+			*ret_error = strdup(strbuf_text(&errors));
+	} else if (world_units_sorted(&m->world, &units, &n) >= 0) {
+		for (size_t i = 0; i < n; i++) {
+			if (!manager_is_watchable(m, units[i]->name)) {
+				if (units[i]->cgroup_id && m->kernel)
+					kernel_watch(m->kernel, units[i]->cgroup_id, false);
+				manager_unwatch(m, units[i]);
+				continue;
+			}
+			manager_apply_settings(m, units[i]);
+			manager_step(m, units[i]);
+		}
+	}
+	free(units);
+	/* What is no longer excluded is met again; and own sections are read again: a person who
+	 * reloads expects to see every change. */
+	if (r >= 0)
+		systemd_list(m->systemd);
+	api_manager_changed(m->api);
+	sd_notify(0, "READY=1");
+	manager_status(m);
+	return r;
+}

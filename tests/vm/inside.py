@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The part of the suite that runs inside the virtual machine: starts mendd and runs the cases, some of them the lab's.
+
+The host reads what is printed from the second serial line: BEGIN, lines of results, END.
+"""
+import importlib
+import os
+
+import harness
+from harness import Failure, run, run_raw, wait_mendd_ready
+
+# Of the lab's cases those whose outcome depends on what a kernel tells of a death.
+FROM_THE_LAB = ("exit 0: no incident, counted", "exit 7", "SIGKILL from another service", "cgroup.kill",
+                "SIGTERM from outside, answered with exit 0", "SIGSEGV of its own making", "abort()",
+                "a thread that is not the first executes a program",
+                "a double-forked child dies while the main process lives")
+
+
+def start_mendd():
+    os.makedirs(harness.RUN, exist_ok=True)
+    os.makedirs(harness.UNIT_DIR, exist_ok=True)
+    os.chmod(harness.RUN, 0o777)
+    run("systemctl", "start", "mendd.socket")
+    run("systemctl", "start", "mendd.service")
+    wait_mendd_ready()
+
+
+def main():
+    print("BEGIN", flush=True)
+    label = os.environ["VM_LABEL"]
+    harness.label_name = lambda _: label
+    try:
+        start_mendd()
+    except Failure as e:
+        print(f"not ok {label}: mendd starts # {e}".replace("\n", " | "))
+        print(run_raw("journalctl", "-q", "--no-pager", "-n", "60").stdout)
+    else:
+        if os.environ["VM_HIERARCHY"] == "unified":
+            importlib.import_module("cases_deaths")
+            harness.CASES[:] = [c for c in harness.CASES if c["name"] in FROM_THE_LAB
+                                and (c["name"] != "cgroup.kill" or has_cgroup_kill())]
+            importlib.import_module("cases_kernel")
+        importlib.import_module("cases_degraded")
+        harness.run_all("", os.environ["VM_ONLY"])
+    print("END", flush=True)
+
+
+def has_cgroup_kill():
+    """Since 5.14."""
+    return os.path.exists("/sys/fs/cgroup/system.slice/cgroup.kill")
+
+
+main()
