@@ -81,8 +81,8 @@ struct unit_edge {
 	pid_t exec_main_pid;
 	uint32_t n_restarts;
 	uint64_t up_since_ns; /* first reading that found it up in this invocation; 0: down */
-	bool opened;          /* an incident was opened, and nobody told yet */
 	bool unread;          /* PID 1 did not answer: it is asked again at the next tick */
+	bool opened;          /* an incident was opened, and nobody told yet */
 	bool told;            /* the first decision of the present trouble was told */
 	enum heal_state told_state;
 	enum refusal told_refusal;

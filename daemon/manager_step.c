@@ -271,7 +271,7 @@ static void tell_decision(struct manager *m, struct unit *u, const struct decisi
 		manager_tell_unit(
 			m, u, MESSAGE_EXHAUSTED, LOG_CRIT, "%s; a person is needed", d->text);
 	else if (!e->told)
-		;
+		; /* said above, with what happened */
 	else if (d->refusal != REFUSAL_NONE)
 		manager_tell_unit(m, u, MESSAGE_ACTION_HELD, LOG_NOTICE, "%s", d->text);
 	else
@@ -314,7 +314,8 @@ static void conclude(struct manager *m, struct unit *u, const struct decision *d
 						    : "an operator or a dependency",
 		d->verdict == VERDICT_FIXED ? "verified"
 					    : "up but not proved by traffic or a check");
-	seconds = i ? (double)clock_since_ns(a->up_ns, i->opened_ns) / (double)NSEC_PER_SEC : 0;
+	/* Since this failure, not since the incident's first one: a relapse is a new outage. */
+	seconds = (double)clock_since_ns(a->up_ns, u->heal.trouble.time_ns) / (double)NSEC_PER_SEC;
 	if (i)
 		delay_histogram_add(&m->world.recovery, seconds);
 	manager_tell_unit(m, u, MESSAGE_VERIFIED, LOG_NOTICE, "%s after %.3f s (%s: %s)",

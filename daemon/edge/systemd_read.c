@@ -301,7 +301,8 @@ static int ask_all(struct reading *r)
 		error = ask_properties(r, path, SERVICE_INTERFACE, changing[i]);
 	for (size_t i = 0; i < ARRAY_SIZE(fixed) && error >= 0 && r->depth == DEPTH_ALL; i++)
 		error = ask_properties(r, path, SERVICE_INTERFACE, fixed[i]);
-	if (error >= 0 && r->depth == DEPTH_CHANGING)
+	/* Of this PID 1 announces no change, and an interlock needs it: also in a hurry. */
+	if (error >= 0 && r->depth < DEPTH_ALL)
 		error = ask_properties(r, path, UNIT_INTERFACE, frozen);
 	/* Last: its state and job are then no older than any other answer. */
 	return error < 0 ? error : ask_listed(r);
@@ -332,9 +333,9 @@ static unsigned int calls_of(const struct reading *r)
 {
 	switch (r->depth) {
 	case DEPTH_DIRECT:
-		return r->systemd->direct ? 0 : 2;
+		return r->systemd->direct ? 0 : 3;
 	case DEPTH_QUICK:
-		return 2;
+		return 3;
 	case DEPTH_CHANGING:
 		return 9;
 	default:

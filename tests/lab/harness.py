@@ -495,7 +495,7 @@ def run_all(label, only):
     lock = threading.Lock()
     results = []
     together = [(i, c) for i, c in wanted if not c["alone"]]
-    width = 8
+    width = int(os.environ.get("LAB_WIDTH", "8"))
 
     def worker():
         while True:

@@ -5,32 +5,25 @@ the process connector: deaths of main processes are known and healed, without th
 import json
 import os
 
-from harness import (case, daemon_reload, expect, expect_text, manager, mendd_pid, metrics, run, run_raw,
-                     wait, wait_mendd_ready)
+from harness import (case, daemon_reload, expect, expect_text, manager, metrics, run, run_raw, wait,
+                     wait_mendd_ready, write)
 from vm import code_of_waitid, wait_zombie
 
 FAST = "Heal=restart\nVerifyFor=300ms\nBackoff=100ms..1s"
 HYBRID = os.environ["VM_HIERARCHY"] != "unified"
 
 
-def restart_mendd():
+def make_degraded():
+    """In the hybrid hierarchy it is so from the start; else BPF is taken away, from now on."""
+    if manager()["Degraded"]:
+        return
+    write("/run/systemd/system/mendd.service.d/50-degraded.conf",
+          "[Service]\nCapabilityBoundingSet=\nCapabilityBoundingSet=CAP_NET_ADMIN\n")
     daemon_reload()
-    old = mendd_pid()
-    # Not "restart": what the FD store holds would be adopted. It is emptied by a stop.
+    # Not "restart": the programs in the FD store would be adopted. A stop empties it.
     run("systemctl", "stop", "mendd.service")
     run("systemctl", "start", "mendd.service")
-    wait_mendd_ready(old)
-
-
-def make_degraded(t):
-    """In the hybrid hierarchy it is so from the start; else BPF is taken away."""
-    if HYBRID:
-        return
-    t.cleanup(restart_mendd)
-    t.drop_in("mendd.service", "[Service]\nCapabilityBoundingSet=\nCapabilityBoundingSet=CAP_NET_ADMIN\n",
-              "60-vm.conf")
-    t.later.reverse()
-    restart_mendd()
+    wait_mendd_ready()
 
 
 def check_said(t):
@@ -67,9 +60,9 @@ def check_healed(u, pid, cause, signal):
     return i
 
 
-@case("degraded: said everywhere, deaths from the process connector, healed", alone=True)
+@case("degraded: said everywhere, deaths from the process connector, healed", alone=True, last=True)
 def degraded(t):
-    make_degraded(t)
+    make_degraded()
     check_said(t)
     u = t.unit("killed", mendd=FAST)
     pid = u.pid
@@ -86,9 +79,9 @@ def degraded(t):
     wait("the bystander is healthy", lambda: t.bystander.mendd()["Health"] == "healthy")
 
 
-@case("degraded: a process with many threads is killed", alone=True)
+@case("degraded: a process with many threads is killed", alone=True, last=True)
 def degraded_threads(t):
-    make_degraded(t)
+    make_degraded()
     # Which of its threads leaves last is left to chance: known at once or from PID 1, it is one death.
     for n in range(3):
         u = t.unit(f"threads{n}", mendd=FAST)
@@ -102,9 +95,9 @@ def degraded_threads(t):
         expect("a new invocation", u.invocation != old, True)
 
 
-@case("degraded: the main thread leaves first, workers live on", alone=True)
+@case("degraded: the main thread leaves first, workers live on", alone=True, last=True)
 def degraded_leader(t):
-    make_degraded(t)
+    make_degraded()
     u = t.unit(mendd=FAST)
     identity, pid = u.identity(), u.pid
     u.request("leader-exit 42")

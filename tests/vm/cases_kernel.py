@@ -10,9 +10,9 @@ import shutil
 import time
 
 from cases_deaths import OUTCOMES, check_counters, only_marker, operator_restarts
+from harness import (RUN, VICTIM, case, daemon_reload, expect, expect_text, mendd_pid, metrics, run, run_raw,
+                     wait, wait_mendd_ready)
 from vm import code_of_waitid, wait_zombie
-from harness import (DEADLINE, LEAVE_ALONE, RUN, VICTIM, case, daemon_reload, expect, expect_text, mendd_pid, metrics,
-                     run, run_raw, wait, wait_mendd_ready)
 
 PROGRAMS = ("deaths", "signals", "oom", "exec", "cgroup-births", "cgroup-ends")
 FAST = "Heal=restart\nVerifyFor=300ms\nBackoff=100ms..1s"
@@ -133,7 +133,22 @@ def oom_own(t):
     operator_restarts(u)
 
 
-@case("OOM kill by the limit of an outer slice")
+@case("OOM kill by the unit's own MemoryMax=, mendd comes when the cgroup is gone", alone=True)
+def oom_late(t):
+    u = t.unit(mendd=None, service="MemoryMax=24M\nMemorySwapMax=0")
+    before, pid = u.mendd(), u.pid
+    cgroup = "/sys/fs/cgroup" + u.get("ControlGroup")
+    mendd = mendd_pid()
+    t.cleanup(run, "kill", "-CONT", str(mendd))
+    run("kill", "-STOP", str(mendd))
+    u.request(f"eat {64 << 20}")
+    wait("its cgroup is gone", lambda: not os.path.exists(cgroup))
+    run("kill", "-CONT", str(mendd))
+    check_oom(u, before, pid, "oom", True)
+    operator_restarts(u)
+
+
+@case("OOM kill by the limit of an outer slice", alone=True)  # it reloads PID 1
 def oom_outer(t):
     slice_name = f"t{t.number}.slice"
     t.drop_in(slice_name, "[Slice]\nMemoryMax=24M\nMemorySwapMax=0\n")

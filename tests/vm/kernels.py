@@ -92,6 +92,7 @@ class Apt:
         d = self.directory
         own = {"APT::Architecture": "amd64", "APT::Architectures": "amd64",
                "Acquire::Languages": "none", "Acquire::Retries": "2",
+               "Acquire::http::Timeout": "20", "Acquire::https::Timeout": "20",
                "Dir::State": d, "Dir::State::lists": d + "/lists", "Dir::State::status": d + "/status",
                "Dir::Cache": d, "Dir::Cache::archives": self.archives, "Dir::Cache::pkgcache": "",
                "Dir::Cache::srcpkgcache": "",

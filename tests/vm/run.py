@@ -42,7 +42,7 @@ After=basic.target dbus.service
 [Service]
 Type=oneshot
 ExecStart=/usr/bin/python3 {inside}/inside.py
-Environment=LAB_SLOW=6 PYTHONDONTWRITEBYTECODE=1 LANG=C.UTF-8
+Environment=LAB_SLOW=6 LAB_WIDTH=4 PYTHONDONTWRITEBYTECODE=1 LANG=C.UTF-8
 EnvironmentFile={inside}/environment
 StandardOutput=file:/dev/ttyS1
 StandardError=file:/dev/ttyS1
@@ -209,6 +209,8 @@ def main():
     try:
         base = os.path.join(directory, "base")
         try:
+            if os.uname().machine != "x86_64":
+                raise kernels.CannotHave("only for x86_64: its packages and its emulator are used")
             if not shutil.which(QEMU):
                 raise kernels.CannotHave(f"{QEMU} is not installed (package qemu-system-x86)")
             install(os.path.abspath(arguments.build), directory + "/installed")
@@ -225,6 +227,9 @@ def main():
         return 1 if failed else 0
     except KeyboardInterrupt:
         return 130
+    except (OSError, subprocess.SubprocessError) as e:
+        print(f"not ok vm: the machines can be made # {e}".replace("\n", " | "), flush=True)
+        return 1
     finally:
         shutil.rmtree(directory, ignore_errors=True)
         os.close(guard)
