@@ -34,6 +34,12 @@ const volatile bool victim_is_task; /* mark_victim passes a task (6.9 on), not a
 #define SLICE_DEPTH 10        /* slices within slices between the root and a service */
 #define TREE_DEPTH 12         /* the same and cgroups within those of a service that delegates */
 #define WAKE_BYTES (WIRE_RING_BYTES / 4)
+/*
+ * Helpers that die of a signal are news, but each wake-up costs the dying process some 10 us and
+ * the daemon 15: a service that kills its children by the thousand would keep both busy. What
+ * comes sooner after the last one is fetched with the next, or when the daemon looks by itself.
+ */
+#define HELPER_WAKE_NS 20000000
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
@@ -82,6 +88,8 @@ struct {
 	__type(value, u64);
 } lost SEC(".maps");
 
+__u64 helper_wake_ns; /* last wake-up for a helper; CPUs may race for it, which costs a wake-up */
+
 static __always_inline void count_lost(u32 kind)
 {
 	u64 *n = bpf_map_lookup_elem(&lost, &kind);
@@ -112,6 +120,14 @@ static __always_inline void submit(void *record, bool urgent)
 	if (!urgent)
 		urgent = bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) > WAKE_BYTES;
 	bpf_ringbuf_submit(record, urgent ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP);
+}
+
+static __always_inline bool is_time_for_helpers(u64 now)
+{
+	if (now - helper_wake_ns < HELPER_WAKE_NS)
+		return false;
+	helper_wake_ns = now;
+	return true;
 }
 
 /* The unit's cgroup id if the task belongs to a watched unit, else 0. */
@@ -245,7 +261,7 @@ static __always_inline int record_death(struct task_struct *task)
 		d->has_sender = take_sender(tgid, 15, &d->sender) ||
 				take_sender(tgid, 2, &d->sender) ||
 				take_sender(tgid, 3, &d->sender);
-	submit(d, d->parent_pid == 1 || signal);
+	submit(d, d->parent_pid == 1 || (signal && is_time_for_helpers(d->header.time_ns)));
 	return 0;
 }
 
