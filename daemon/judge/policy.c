@@ -54,18 +54,25 @@ uint32_t policy_budget_remaining(const struct unit *u, uint64_t now_ns)
 	return budget_remaining(u, now_ns);
 }
 
+/* A unit that died before it had been well for as long as a verification takes is not at step 0. */
+static uint32_t backoff_step(const struct unit *u)
+{
+	const struct heal *h = &u->heal;
+	bool was_well =
+		h->trouble.lived_ns == 0 || h->trouble.lived_ns >= u->settings.verify_for_ns;
+
+	return h->backoff_step || was_well ? h->backoff_step : 1;
+}
+
 /* When the next attempt may be made as far as back-off goes. */
 static uint64_t earliest_ns(const struct unit *u)
 {
 	const struct heal *h = &u->heal;
-	uint32_t step = h->backoff_step;
+	uint32_t step = backoff_step(u);
 	uint64_t base = MAX(h->trouble.detected_ns, h->attempt.done_ns);
 
 	if (h->restart_asked)
 		return 0;
-	/* It died before it had been well for as long as a verification takes: not "at once". */
-	if (step == 0 && h->trouble.lived_ns && h->trouble.lived_ns < u->settings.verify_for_ns)
-		step = 1;
 	if (h->trouble.cause == CAUSE_OOM_HOST)
 		return base + MAX(backoff_delay_ns(u, step), OOM_HOST_DELAY_NS);
 	return step ? base + backoff_delay_ns(u, step) : 0;
@@ -118,7 +125,7 @@ static struct decision decide_gate(const struct unit *u, const struct world *w, 
 	if (now_ns < wake)
 		return say(make(VERB_WAIT, HEAL_STATE_BACKOFF, wake),
 			"restarting in %.1f s (back-off step %u)",
-			(double)(wake - now_ns) / (double)NSEC_PER_SEC, h->backoff_step);
+			(double)(wake - now_ns) / (double)NSEC_PER_SEC, backoff_step(u));
 	d = make(VERB_ACT, HEAL_STATE_ACT, TIME_INFINITY);
 	d.action = ACTION_RESTART;
 	d.initiator = INITIATOR_MENDD;
