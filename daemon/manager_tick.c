@@ -9,6 +9,8 @@
 #include "base/memory.h"
 
 #define TICK_USEC USEC_PER_SEC
+/* It may wait for the kernel edge's timer: half the wake-ups of an idle host. */
+#define TICK_ACCURACY_USEC TICK_USEC
 /* Messages that come and go leave holes in the heap. */
 #define TRIM_EVERY_NS (60 * NSEC_PER_SEC)
 /* Sockets of settled units change rarely; those of new ones are looked for at every tick. */
@@ -132,5 +134,5 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *userdata)
 int manager_start_tick(struct manager *m)
 {
 	return sd_event_add_time_relative(
-		m->event, &m->tick, CLOCK_MONOTONIC, TICK_USEC, USEC_PER_SEC / 10, on_tick, m);
+		m->event, &m->tick, CLOCK_MONOTONIC, TICK_USEC, TICK_ACCURACY_USEC, on_tick, m);
 }
