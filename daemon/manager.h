@@ -58,8 +58,9 @@ struct manager {
 	struct ratelimit loss_limit;
 	uint64_t sockets_read_ns;
 	uint64_t refreshed_ns;
-	uint64_t requests; /* of the metrics endpoint, as last seen */
-	bool complete;     /* PID 1 has told of all units: what it does not know is not there */
+	uint64_t trimmed_ns; /* 0: the start is not over */
+	uint64_t requests;   /* of the metrics endpoint, as last seen */
+	bool complete;       /* PID 1 has told of all units: what it does not know is not there */
 	bool store_failing;
 	bool store_renewed; /* it was damaged and begins anew */
 	int exit_code;

@@ -302,16 +302,28 @@ static void find_cgroup(struct manager *m, struct unit *u)
 	remember_cgroup(m, st.st_ino, u->name);
 }
 
+/* Few units have one, and it is large. */
+static void take_own_rule(struct unit *u, const struct unit_rule *rule)
+{
+	free(u->own_rule);
+	u->own_rule = rule ? malloc(sizeof(*rule)) : NULL;
+	if (u->own_rule)
+		*u->own_rule = *rule;
+}
+
 static void read_files(struct manager *m, struct unit *u, const struct unit_files *files)
 {
 	struct unit_edge *e = u->edge;
 	char error[256], before[256];
+	struct unit_rule rule;
+	bool present;
 
 	free(e->fragment);
 	e->fragment = *files->fragment ? strdup(files->fragment) : NULL;
 	str_copy(before, sizeof(before), u->settings.error);
-	config_read_own_rule(files->fragment, files->drop_ins, &u->own_rule, &u->has_own_rule,
-		error, sizeof(error));
+	config_read_own_rule(
+		files->fragment, files->drop_ins, &rule, &present, error, sizeof(error));
+	take_own_rule(u, present ? &rule : NULL);
 	manager_apply_settings(m, u);
 	if (*error && !str_eq(error, before))
 		manager_tell_unit(m, u, MESSAGE_CONFIG_ERROR, LOG_WARNING,

@@ -6,8 +6,13 @@
  */
 #include "manager.h"
 #include "base/clock.h"
+#include "base/memory.h"
 
 #define TICK_USEC USEC_PER_SEC
+/* It may wait for the kernel edge's timer: half the wake-ups of an idle host. */
+#define TICK_ACCURACY_USEC TICK_USEC
+/* Messages that come and go leave holes in the heap. */
+#define TRIM_EVERY_NS (60 * NSEC_PER_SEC)
 /* Sockets of settled units change rarely; those of new ones are looked for at every tick. */
 #define SOCKETS_EVERY_NS (10 * NSEC_PER_SEC)
 #define YOUNG_NS (10 * NSEC_PER_SEC)
@@ -93,6 +98,17 @@ static void refresh_statistics(struct manager *m)
 	}
 }
 
+/* What only the start needed, once; what the heap does not need, now and then. */
+static void give_memory_back(struct manager *m, uint64_t now)
+{
+	if (!m->complete || (m->trimmed_ns && clock_since_ns(now, m->trimmed_ns) < TRIM_EVERY_NS))
+		return;
+	if (m->trimmed_ns == 0)
+		memory_drop_code();
+	m->trimmed_ns = now;
+	memory_trim();
+}
+
 static int on_tick(sd_event_source *source, uint64_t usec, void *userdata)
 {
 	struct manager *m = userdata;
@@ -109,6 +125,7 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *userdata)
 	}
 	manager_check_obstacles(m);
 	manager_forget_cgroups(m, now);
+	give_memory_back(m, now);
 	sd_event_source_set_time_relative(source, TICK_USEC);
 	sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 	return 0;
@@ -117,5 +134,5 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *userdata)
 int manager_start_tick(struct manager *m)
 {
 	return sd_event_add_time_relative(
-		m->event, &m->tick, CLOCK_MONOTONIC, TICK_USEC, USEC_PER_SEC / 10, on_tick, m);
+		m->event, &m->tick, CLOCK_MONOTONIC, TICK_USEC, TICK_ACCURACY_USEC, on_tick, m);
 }

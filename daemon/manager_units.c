@@ -24,8 +24,7 @@ void manager_apply_settings(struct manager *m, struct unit *u)
 	bool same;
 	int r;
 
-	unit_settings_merge(
-		&u->settings, &m->world.settings, u->has_own_rule ? &u->own_rule : NULL, u->name);
+	unit_settings_merge(&u->settings, &m->world.settings, u->own_rule, u->name);
 	same = str_eq(old.check, u->settings.check) &&
 	       old.check_interval_ns == u->settings.check_interval_ns &&
 	       old.check_timeout_ns == u->settings.check_timeout_ns;

@@ -50,6 +50,8 @@ struct unit *unit_free(struct unit *u)
 		free(u->dependencies[i]);
 	free(u->dependencies);
 	incident_free(u->incident);
+	free(u->own_rule);
+	free(u->deaths);
 	free(u->name);
 	free(u);
 	return NULL;
@@ -65,7 +67,11 @@ void unit_note_death(struct unit *u, const struct death *d)
 
 void unit_remember_death(struct unit *u, const struct death *d)
 {
-	u->deaths[u->n_deaths++ % DEATHS_RECENT] = *d;
+	/* Without memory for it, PID 1's word has to do. */
+	if (!u->deaths)
+		u->deaths = calloc(DEATHS_RECENT, sizeof(*u->deaths));
+	if (u->deaths)
+		u->deaths[u->n_deaths++ % DEATHS_RECENT] = *d;
 }
 
 const struct death *unit_find_death(const struct unit *u, pid_t pid)

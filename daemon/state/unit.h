@@ -112,8 +112,7 @@ struct check_state {
 struct unit {
 	char *name; /* owned */
 	struct unit_settings settings;
-	struct unit_rule own_rule; /* its [X-Mendd], as last read */
-	bool has_own_rule;
+	struct unit_rule *own_rule; /* owned; its [X-Mendd], as last read; NULL: it has none */
 	struct unit_facts facts;
 	uint64_t cgroup_id; /* of the present cgroup, 0: none */
 
@@ -130,9 +129,11 @@ struct unit {
 	uint64_t verdicts[VERDICT_COUNT];
 
 	struct death last_death; /* of any process; time_ns 0: none yet */
-	/* Of PID 1's own children (main and control processes); a ring, newest at (n - 1) % size.
+	/*
+	 * Of PID 1's own children (main and control processes); owned: a ring of DEATHS_RECENT,
+	 * newest at (n - 1) % size. NULL before the first: most units never die.
 	 */
-	struct death deaths[DEATHS_RECENT];
+	struct death *deaths;
 	uint64_t n_deaths;
 	struct foreign_job job;
 	struct former former;
