@@ -225,6 +225,7 @@ static __always_inline int record_death(struct task_struct *task)
 {
 	u64 unit = watched_unit(task);
 	struct wire_death *d;
+	u64 *chosen;
 	u32 tgid;
 	s32 signal;
 
@@ -248,7 +249,9 @@ static __always_inline int record_death(struct task_struct *task)
 	__builtin_memset(&d->sender, 0, sizeof(d->sender));
 	BPF_CORE_READ_STR_INTO(&d->comm, task, group_leader, comm);
 
-	if (bpf_map_lookup_elem(&victims, &tgid)) {
+	chosen = bpf_map_lookup_elem(&victims, &tgid);
+	/* One that was chosen before this process began was another one with the same pid. */
+	if (chosen && *chosen >= BPF_CORE_READ(task, group_leader, start_time)) {
 		d->oom_victim = 1;
 		d->own_ooms = own_ooms(task, unit);
 		bpf_map_delete_elem(&victims, &tgid);

@@ -102,7 +102,11 @@ static void on_death(struct kernel *k, const struct wire_death *w)
 	}
 	if (w->has_sender)
 		translate_sender(&w->sender, &d);
-	if (w->oom_victim && d.signal == SIGKILL) {
+	/*
+	 * Not only by SIGKILL: the kernel tells of the OOM kill before it sends the signal, and PID
+	 * 1 (OOMPolicy=stop) can be faster with its SIGTERM.
+	 */
+	if (w->oom_victim && d.signal) {
 		d.killer = KILLER_OOM;
 		d.oom_limit_known = w->own_ooms >= 0;
 		d.oom_own_limit = w->own_ooms > 0;

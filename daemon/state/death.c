@@ -70,7 +70,8 @@ static void describe_killer(const struct death *d, char *ret, size_t size)
 		snprintf(ret, size, " by the kernel");
 		break;
 	case KILLER_OOM:
-		snprintf(ret, size, " by the kernel's OOM killer%s",
+		snprintf(ret, size, "%s the kernel's OOM killer%s",
+			d->signal == SIGKILL ? " by" : ", chosen by",
 			d->oom_own_limit ? " for the unit's own memory limit" : "");
 		break;
 	default:

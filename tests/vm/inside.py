@@ -41,7 +41,10 @@ def main():
                                 and (c["name"] != "cgroup.kill" or has_cgroup_kill())]
             importlib.import_module("cases_kernel")
         importlib.import_module("cases_degraded")
-        harness.run_all("", os.environ["VM_ONLY"])
+        if os.environ["VM_HIERARCHY"] == "unified" or not os.path.exists("/sys/fs/cgroup/cgroup.controllers"):
+            harness.run_all("", os.environ["VM_ONLY"])
+        else:
+            print(f"skip {label}: degraded # this systemd boots with the unified hierarchy only")
     print("END", flush=True)
 
 

@@ -20,6 +20,7 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 LAB = os.path.join(os.path.dirname(HERE), "lab")
@@ -227,8 +228,9 @@ def main():
         return 1 if failed else 0
     except KeyboardInterrupt:
         return 130
-    except (OSError, subprocess.SubprocessError) as e:
-        print(f"not ok vm: the machines can be made # {e}".replace("\n", " | "), flush=True)
+    except Exception:  # a mistake in here must not look like a run without failures
+        why = traceback.format_exc().strip().replace("\n", " | ")
+        print(f"not ok vm: the machines are made and run # {why}", flush=True)
         return 1
     finally:
         shutil.rmtree(directory, ignore_errors=True)
