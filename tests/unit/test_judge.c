@@ -491,6 +491,15 @@ static void test_descriptions(void **state)
 	d = death_of(42, SIGABRT, 0, KILLER_SELF);
 	death_describe(&d, text, sizeof(text));
 	assert_string_equal(text, "killed by SIGABRT by itself");
+	d = death_of(42, SIGKILL, 0, KILLER_OOM);
+	death_describe(&d, text, sizeof(text));
+	assert_string_equal(text, "killed by SIGKILL by the kernel's OOM killer");
+	/* PID 1's SIGTERM can be faster than the SIGKILL. */
+	d = death_of(42, SIGTERM, 0, KILLER_OOM);
+	d.oom_own_limit = true;
+	death_describe(&d, text, sizeof(text));
+	assert_string_equal(text,
+		"killed by SIGTERM, chosen by the kernel's OOM killer for the unit's own memory limit");
 	d = death_of(42, 0, 7, KILLER_NONE);
 	death_describe(&d, text, sizeof(text));
 	assert_string_equal(text, "exited with code 7");

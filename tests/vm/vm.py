@@ -13,7 +13,8 @@ def kernel_version():
 def code_of_waitid(leader, process):
     """Which exit code PID 1 is told of a process whose leader had left with another one.
 
-    It asks with WNOWAIT, which was answered with the leader's code until 5.16.
+    It asks with WNOWAIT, which old kernels answer with the leader's code: 5.10 does, 6.1 does not; the source says
+    until 5.16.
     """
     return leader if kernel_version() < (5, 17) else process
 
