@@ -40,17 +40,22 @@ def sleepers():
 
 
 def start(build):
-    """A script that runs a lab, as the quickstart does; its process and the file that says "it is up"."""
+    """A script that runs a lab, as the quickstart does: its process, and the name of the lab when it is up."""
     flag = os.path.join("/tmp", f"interrupted.{os.getpid()}")
     if os.path.exists(flag):
         os.unlink(flag)
-    inside = f"tests/lab/lab.py enter -- systemctl start mendd && touch {flag} && exec sleep 600.25"
+    inside = f"tests/lab/lab.py enter -- systemctl start mendd && dirname $LAB_ROOT >{flag} && exec sleep 600.25"
     script = subprocess.Popen(
         ["bash", "-c", f"/usr/bin/python3 tests/lab/lab.py run --build '{build}' -- bash -c '{inside}'; true"],
-        cwd=TOP, start_new_session=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    wait_for("the lab did not boot", lambda: os.path.exists(flag), BOOT_DEADLINE)
+        cwd=TOP, start_new_session=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+        # A shell starts what it puts into the background with SIGINT ignored, and that is inherited.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+    wait_for("the lab did not boot", lambda: os.path.exists(flag) and os.path.getsize(flag),
+             BOOT_DEADLINE)
+    with open(flag, encoding="utf-8") as f:
+        name = os.path.basename(f.read().strip())
     os.unlink(flag)
-    return script
+    return script, name
 
 
 def ctrl_c(script):
@@ -74,11 +79,12 @@ def main():
     for name, interrupt in (("Ctrl-C", ctrl_c), ("kill -9 of the script", kill_script),
                             ("kill -9 of the lab's owner", kill_owner)):
         try:
-            before = leftovers()
-            script = start(build)
-            assert leftovers() != before, "a running lab does not show"
+            script, lab = start(build)
+            # Other labs may come and go meanwhile: this one is known by its name.
+            assert lab and lab.encode() in leftovers(), "a running lab does not show"
             interrupt(script)
-            wait_for("something is left behind", lambda: leftovers() == before, CLEAN_DEADLINE)
+            wait_for("something is left behind", lambda: lab.encode() not in leftovers(),
+                     CLEAN_DEADLINE)
             script.wait(CLEAN_DEADLINE)
             wait_for("the lab's command lives on", lambda: not sleepers(), CLEAN_DEADLINE)
             print(f"ok nothing is left behind after {name}", flush=True)
