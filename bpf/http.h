@@ -1,0 +1,472 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The HTTP/1.x recogniser: where messages begin and end in one direction of a connection, which
+ * method, which status. Incremental: it is fed whatever the segments carry, cut anywhere. Plain C
+ * that compiles for BPF and for the host, where it is tested and fuzzed; no allocation, no
+ * unbounded loop, no recursion.
+ *
+ * It reads only what framing needs: the first line, Content-Length, Transfer-Encoding, and the
+ * sizes of chunks. Bytes of bodies are never looked at: the caller skips .left of them. (RFC 9112;
+ * lenient where servers are.)
+ */
+#ifndef MENDD_HTTP_H
+#define MENDD_HTTP_H
+
+#include <linux/types.h>
+
+#ifndef __always_inline
+#define __always_inline inline __attribute__((always_inline))
+#endif
+
+enum {
+	/*
+	 * How much of a line's beginning is kept: "transfer-encoding: chunked" has 26 bytes, a
+	 * length of 64 bits behind "content-length: " 36.
+	 */
+	HTTP_LINE = 48,
+	HTTP_LINE_SIZE = 64, /* of the array: a power of two, so that an index can be masked */
+	/* Bytes looked at in one go; a power of two. */
+	HTTP_BLOCK = 256,
+	/* A head above this is not tracked any further; servers refuse them above 8 to 64 KB. */
+	HTTP_HEAD_MAX = 65536,
+};
+
+enum http_stage {
+	HTTP_FIRST_LINE, /* between messages, or inside of the first line */
+	HTTP_HEADERS,
+	HTTP_BODY, /* .left bytes of it are to come */
+	HTTP_CHUNK_SIZE,
+	HTTP_CHUNK, /* .left bytes, and the line end behind them */
+	HTTP_TRAILER,
+	HTTP_UNTIL_CLOSE, /* a response without a length: to the end of the connection */
+	HTTP_FOREIGN,     /* not HTTP, or not any more (101, CONNECT) */
+};
+
+enum http_method {
+	HTTP_OTHER, /* any other token; PROPFIND, M-SEARCH … */
+	HTTP_GET,
+	HTTP_HEAD,
+	HTTP_POST,
+	HTTP_PUT,
+	HTTP_DELETE,
+	HTTP_OPTIONS,
+	HTTP_PATCH,
+	HTTP_CONNECT,
+	HTTP_TRACE,
+	HTTP_METHODS,
+};
+
+enum http_event {
+	HTTP_NOTHING,      /* all bytes were taken, more are needed */
+	HTTP_HEAD_DONE,    /* .method or .status are known; a body may follow */
+	HTTP_MESSAGE_DONE, /* the message has ended (its body was not empty) */
+	HTTP_NOT_HTTP,     /* what stands here is something else */
+};
+
+#define HTTP_FLAG_CHUNKED 1
+#define HTTP_FLAG_LENGTH 2
+#define HTTP_FLAG_RESPONSE 4 /* this direction carries responses */
+#define HTTP_FLAG_BODY 8     /* the message that has just begun has a body or may have one */
+
+struct http_stream {
+	__u64 left;   /* bytes of the body or chunk that are to come */
+	__u64 length; /* Content-Length of the present head */
+	__u32 head;   /* bytes of the present head so far */
+	__u16 status; /* of the last response */
+	__u8 stage;
+	__u8 method; /* of the last request */
+	__u8 flags;
+	__u8 seen; /* bytes in .line */
+	char line[HTTP_LINE_SIZE];
+};
+
+/*
+ * A block of bytes that is being looked at. The padding lets whole words be read at any position
+ * inside of .bytes, and HTTP_LINE bytes behind it.
+ */
+struct http_block {
+	char bytes[HTTP_BLOCK];
+	char padding[HTTP_LINE + 8];
+};
+
+/* Position of the first line feed in 8 bytes, 8 where there is none. Little endian. */
+static __always_inline __u32 http_newline_in(__u64 word)
+{
+	/* A byte of x is 0 where word has a line feed; the classic test for a zero byte in a word.
+	 */
+	__u64 x = word ^ 0x0a0a0a0a0a0a0a0aULL;
+	__u64 zero = (x - 0x0101010101010101ULL) & ~x & 0x8080808080808080ULL;
+	__u32 n = 0;
+
+	if (!zero)
+		return 8;
+	/* BPF has no count-trailing-zeros: three halvings find the lowest marked byte. */
+	if (!(zero & 0xffffffffULL)) {
+		n += 4;
+		zero >>= 32;
+	}
+	if (!(zero & 0xffffULL)) {
+		n += 2;
+		zero >>= 16;
+	}
+	if (!(zero & 0xffULL))
+		n += 1;
+	return n;
+}
+
+static __always_inline char http_lower(char c)
+{
+	return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
+}
+
+/* Whether the line begins with this lower-case name and a colon; n is the name's length with the
+ * colon. */
+static __always_inline int http_line_is(const struct http_stream *s, const char *name, __u32 n)
+{
+	if (s->seen < n)
+		return 0;
+	for (__u32 i = 0; i < n && i < HTTP_LINE; i++)
+		if (http_lower(s->line[i]) != name[i])
+			return 0;
+	return 1;
+}
+
+static __always_inline int http_is_token(char c)
+{
+	return (c >= 'A' && c <= 'Z') || c == '-' || c == '_';
+}
+
+static __always_inline __u8 http_method_of(const char *l)
+{
+	switch (l[0]) {
+	case 'G':
+		return l[1] == 'E' && l[2] == 'T' && l[3] == ' ' ? HTTP_GET : HTTP_OTHER;
+	case 'H':
+		return l[1] == 'E' && l[2] == 'A' && l[3] == 'D' && l[4] == ' ' ? HTTP_HEAD
+										: HTTP_OTHER;
+	case 'P':
+		if (l[1] == 'O' && l[2] == 'S' && l[3] == 'T' && l[4] == ' ')
+			return HTTP_POST;
+		if (l[1] == 'U' && l[2] == 'T' && l[3] == ' ')
+			return HTTP_PUT;
+		if (l[1] == 'A' && l[2] == 'T' && l[3] == 'C' && l[4] == 'H' && l[5] == ' ')
+			return HTTP_PATCH;
+		return HTTP_OTHER;
+	case 'D':
+		return l[1] == 'E' && l[2] == 'L' && l[3] == 'E' && l[4] == 'T' && l[5] == 'E' &&
+				       l[6] == ' '
+			       ? HTTP_DELETE
+			       : HTTP_OTHER;
+	case 'O':
+		return l[1] == 'P' && l[2] == 'T' && l[3] == 'I' && l[4] == 'O' && l[5] == 'N' &&
+				       l[6] == 'S' && l[7] == ' '
+			       ? HTTP_OPTIONS
+			       : HTTP_OTHER;
+	case 'C':
+		return l[1] == 'O' && l[2] == 'N' && l[3] == 'N' && l[4] == 'E' && l[5] == 'C' &&
+				       l[6] == 'T' && l[7] == ' '
+			       ? HTTP_CONNECT
+			       : HTTP_OTHER;
+	case 'T':
+		return l[1] == 'R' && l[2] == 'A' && l[3] == 'C' && l[4] == 'E' && l[5] == ' '
+			       ? HTTP_TRACE
+			       : HTTP_OTHER;
+	default:
+		return HTTP_OTHER;
+	}
+}
+
+/* METHOD SP target: a token, one space, and something that a target can begin with. */
+static __always_inline int http_request_line(struct http_stream *s)
+{
+	__u32 i = 0;
+	char c;
+
+	for (; i < HTTP_LINE - 1 && i < s->seen; i++)
+		if (!http_is_token(s->line[i]))
+			break;
+	if (i < 3 || i >= HTTP_LINE - 1 || i + 1 >= s->seen || s->line[i] != ' ')
+		return 0;
+	c = s->line[i + 1];
+	s->method = http_method_of(s->line);
+	/* Origin, asterisk and absolute form; a CONNECT names a host. */
+	return c == '/' || c == '*' || c == 'h' || c == 'H' || s->method == HTTP_CONNECT;
+}
+
+static __always_inline int http_status_line(struct http_stream *s)
+{
+	const char *l = s->line;
+
+	if (s->seen < 12 || l[0] != 'H' || l[1] != 'T' || l[2] != 'T' || l[3] != 'P' ||
+		l[4] != '/' || l[5] != '1' || l[6] != '.' || l[8] != ' ')
+		return 0;
+	for (__u32 i = 9; i < 12; i++)
+		if (l[i] < '0' || l[i] > '9')
+			return 0;
+	s->status = (__u16)((l[9] - '0') * 100 + (l[10] - '0') * 10 + (l[11] - '0'));
+	return s->status >= 100;
+}
+
+/* Decimal digits behind the colon. */
+static __always_inline void http_content_length(struct http_stream *s)
+{
+	__u64 n = 0;
+	int digits = 0;
+
+	for (__u32 i = 15; i < HTTP_LINE && i < s->seen; i++) {
+		char c = s->line[i];
+
+		if (c >= '0' && c <= '9') {
+			n = n * 10 + (__u64)(c - '0');
+			digits++;
+		} else if (digits || (c != ' ' && c != '\t'))
+			break;
+	}
+	if (digits && digits < 19) {
+		s->length = n;
+		s->flags |= HTTP_FLAG_LENGTH;
+	}
+}
+
+/* Hexadecimal digits at the beginning of the line; -1: there is none. */
+static __always_inline __s64 http_chunk_size(const struct http_stream *s)
+{
+	__s64 n = 0;
+	int digits = 0;
+
+	for (__u32 i = 0; i < 15 && i < s->seen; i++) {
+		char c = http_lower(s->line[i]);
+
+		if (c >= '0' && c <= '9')
+			n = n * 16 + (c - '0');
+		else if (c >= 'a' && c <= 'f')
+			n = n * 16 + (c - 'a' + 10);
+		else
+			break;
+		digits++;
+	}
+	return digits ? n : -1;
+}
+
+static __always_inline void http_next_message(struct http_stream *s)
+{
+	s->stage = HTTP_FIRST_LINE;
+	s->flags &= HTTP_FLAG_RESPONSE;
+	s->length = 0;
+	s->head = 0;
+	s->left = 0;
+}
+
+/*
+ * The head is complete: what follows? The answer to a HEAD request has no body whatever its head
+ * says; the caller knows and says so with `bodiless`.
+ */
+static __always_inline void http_after_head(struct http_stream *s, int bodiless)
+{
+	__u8 flags = s->flags;
+	__u64 length = s->length;
+
+	http_next_message(s);
+	if (bodiless)
+		return;
+	if (flags & HTTP_FLAG_CHUNKED) {
+		s->stage = HTTP_CHUNK_SIZE;
+		s->flags |= HTTP_FLAG_BODY;
+	} else if (flags & HTTP_FLAG_LENGTH) {
+		if (length) {
+			s->stage = HTTP_BODY;
+			s->left = length;
+			s->flags |= HTTP_FLAG_BODY;
+		}
+	} else if (flags & HTTP_FLAG_RESPONSE) {
+		s->stage = HTTP_UNTIL_CLOSE;
+		s->flags |= HTTP_FLAG_BODY;
+	}
+}
+
+/* A line has ended; .line holds its beginning without CR and LF. */
+static __always_inline enum http_event http_line_end(struct http_stream *s)
+{
+	__s64 size;
+
+	switch (s->stage) {
+	case HTTP_FIRST_LINE:
+		if (s->seen == 0)
+			return HTTP_NOTHING; /* an empty line before a message: RFC 9112, 2.2 */
+		if (s->flags & HTTP_FLAG_RESPONSE ? !http_status_line(s) : !http_request_line(s)) {
+			s->stage = HTTP_FOREIGN;
+			return HTTP_NOT_HTTP;
+		}
+		s->stage = HTTP_HEADERS;
+		return HTTP_NOTHING;
+	case HTTP_HEADERS:
+		if (s->seen == 0)
+			return HTTP_HEAD_DONE;
+		if (http_line_is(s, "content-length:", 15))
+			http_content_length(s);
+		else if (http_line_is(s, "transfer-encoding:", 18))
+			s->flags |= HTTP_FLAG_CHUNKED; /* the last coding is always chunked */
+		return HTTP_NOTHING;
+	case HTTP_CHUNK_SIZE:
+		if (s->seen == 0)
+			return HTTP_NOTHING; /* the line end behind a chunk */
+		size = http_chunk_size(s);
+		if (size < 0) {
+			s->stage = HTTP_FOREIGN;
+			return HTTP_NOT_HTTP;
+		}
+		if (size == 0)
+			s->stage = HTTP_TRAILER;
+		else {
+			s->stage = HTTP_CHUNK;
+			s->left = (__u64)size;
+		}
+		return HTTP_NOTHING;
+	default: /* HTTP_TRAILER */
+		if (s->seen)
+			return HTTP_NOTHING;
+		http_next_message(s);
+		return HTTP_MESSAGE_DONE;
+	}
+}
+
+/*
+ * Appends to .line what is kept of the line's bytes [from, to) of the block; to - from may be
+ * anything. The two cases keep the common one, a line that begins in this block, free of a loop
+ * over bytes.
+ */
+static __always_inline void http_keep(
+	struct http_stream *s, const struct http_block *b, __u32 from, __u32 to)
+{
+	__u32 n = to - from, seen = s->seen;
+
+	from &= HTTP_BLOCK - 1;
+	if (seen == 0) {
+		__builtin_memcpy(s->line, &b->bytes[from], HTTP_LINE);
+		s->seen = (__u8)(n < HTTP_LINE ? n : HTTP_LINE);
+		return;
+	}
+	for (__u32 i = 0; i < HTTP_LINE; i++) {
+		if (i >= n || seen >= HTTP_LINE)
+			break;
+		s->line[seen] = b->bytes[(from + i) & (HTTP_BLOCK - 1)];
+		seen++;
+	}
+	s->seen = (__u8)seen;
+}
+
+/* Without the CR before the LF; a lone CR elsewhere does not matter. */
+static __always_inline void http_drop_cr(struct http_stream *s)
+{
+	__u32 last = s->seen - 1U;
+
+	if (s->seen && s->seen < HTTP_LINE && s->line[last & (HTTP_LINE_SIZE - 1)] == '\r')
+		s->seen--;
+}
+
+/* Whether the stage is one of lines, whose bytes have to be looked at. */
+static __always_inline int http_wants_lines(const struct http_stream *s)
+{
+	return s->stage == HTTP_FIRST_LINE || s->stage == HTTP_HEADERS ||
+	       s->stage == HTTP_CHUNK_SIZE || s->stage == HTTP_TRAILER;
+}
+
+/* A walk over the lines of one block. */
+struct http_scan {
+	struct http_stream *stream;
+	const struct http_block *block;
+	__u32 at;    /* next word */
+	__u32 line;  /* where the present line begins in this block */
+	__u32 n;     /* bytes in the block */
+	__u32 event; /* enum http_event that ended it */
+};
+
+enum { HTTP_SCAN_STEPS = HTTP_BLOCK / 8 + HTTP_BLOCK / 2 + 2 }; /* words, and lines of two bytes */
+
+/* One word, or one line's end; 1 when the walk is over: .line is then what was taken of the block.
+ */
+static __always_inline int http_scan_step(struct http_scan *x)
+{
+	struct http_stream *s = x->stream;
+	__u32 at = x->at, end;
+	__u64 word;
+
+	if (at >= x->n) {
+		if (x->line < x->n)
+			http_keep(s, x->block, x->line, x->n);
+		s->head += x->n - x->line;
+		x->line = x->n;
+		return 1;
+	}
+	__builtin_memcpy(&word, &x->block->bytes[at & (HTTP_BLOCK - 1)], sizeof(word));
+	end = at + http_newline_in(word);
+	if (end == at + 8 || end >= x->n) {
+		x->at = at + 8;
+		return 0;
+	}
+	http_keep(s, x->block, x->line, end);
+	http_drop_cr(s);
+	s->head += end + 1 - x->line;
+	x->line = x->at = end + 1;
+	x->event = http_line_end(s);
+	s->seen = 0;
+	return x->event != HTTP_NOTHING || !http_wants_lines(s);
+}
+
+/* Takes bytes of a body off .left; what to do when it reaches 0. */
+static __always_inline enum http_event http_skip(struct http_stream *s, __u64 n)
+{
+	s->left -= n;
+	if (s->left)
+		return HTTP_NOTHING;
+	if (s->stage == HTTP_CHUNK) {
+		s->stage = HTTP_CHUNK_SIZE;
+		return HTTP_NOTHING;
+	}
+	http_next_message(s);
+	return HTTP_MESSAGE_DONE;
+}
+
+#ifndef __bpf__
+/*
+ * The whole of it for the host: takes bytes until something happens; returns how many. After
+ * HTTP_HEAD_DONE the caller calls http_after_head().
+ */
+static inline __u32 http_feed(
+	struct http_stream *s, const void *data, __u32 length, enum http_event *ret)
+{
+	const char *bytes = data;
+	__u32 taken = 0;
+
+	*ret = HTTP_NOTHING;
+	while (taken < length && *ret == HTTP_NOTHING) {
+		if (s->stage == HTTP_FOREIGN || s->stage == HTTP_UNTIL_CLOSE)
+			return length;
+		if (http_wants_lines(s)) {
+			struct http_block b = { .bytes = { 0 } };
+			struct http_scan x = { .stream = s, .block = &b };
+
+			x.n = length - taken < HTTP_BLOCK ? length - taken : HTTP_BLOCK;
+			__builtin_memcpy(b.bytes, bytes + taken, x.n);
+			while (!http_scan_step(&x))
+				;
+			taken += x.line;
+			*ret = (enum http_event)x.event;
+			if (s->head > HTTP_HEAD_MAX && *ret == HTTP_NOTHING) {
+				s->stage = HTTP_FOREIGN;
+				*ret = HTTP_NOT_HTTP;
+			}
+		} else {
+			__u32 n = length - taken;
+
+			if (n > s->left)
+				n = (__u32)s->left;
+			taken += n;
+			*ret = http_skip(s, n);
+		}
+	}
+	return taken;
+}
+#endif
+
+#endif
