@@ -18,6 +18,31 @@
 #define __always_inline inline __attribute__((always_inline))
 #endif
 
+/*
+ * An index into an array of a power of two. The verifier wants to see the mask; the compiler, which
+ * knows better, must not take it away.
+ */
+static __always_inline __u32 http_index(__u32 i, __u32 size)
+{
+	__asm__ volatile("" : "+r"(i));
+	return i & (size - 1);
+}
+
+/*
+ * A loop whose body the verifier looks at once, however often it runs: bpf_loop(). A step returns 1
+ * to end it.
+ */
+#ifdef __bpf__
+#define http_loop(n, step, context) bpf_loop(n, step, context, 0)
+#else
+#define http_loop(n, step, context)                \
+	do {                                       \
+		for (__u32 _i = 0; _i < (n); _i++) \
+			if (step(_i, context))     \
+				break;             \
+	} while (0)
+#endif
+
 enum {
 	/*
 	 * How much of a line's beginning is kept: "transfer-encoding: chunked" has 26 bytes, a
@@ -119,16 +144,28 @@ static __always_inline char http_lower(char c)
 	return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
 }
 
-/* Whether the line begins with this lower-case name and a colon; n is the name's length with the
- * colon. */
-static __always_inline int http_line_is(const struct http_stream *s, const char *name, __u32 n)
+/* Eight bytes of the line from `at`, letters in lower case; '-' and ':' stay what they are. */
+static __always_inline __u64 http_word(const struct http_stream *s, __u32 at)
 {
-	if (s->seen < n)
-		return 0;
-	for (__u32 i = 0; i < n && i < HTTP_LINE; i++)
-		if (http_lower(s->line[i]) != name[i])
-			return 0;
-	return 1;
+	__u64 word;
+
+	__builtin_memcpy(&word, &s->line[at], sizeof(word));
+	return word | 0x2020202020202020ULL;
+}
+
+/* "content-length:", as two little-endian words; the second has seven bytes. */
+static __always_inline int http_is_content_length(const struct http_stream *s)
+{
+	return s->seen >= 15 && http_word(s, 0) == 0x2d746e65746e6f63ULL &&
+	       (http_word(s, 8) & 0xffffffffffffffULL) == 0x3a6874676e656cULL;
+}
+
+/* "transfer-encoding:" */
+static __always_inline int http_is_transfer_encoding(const struct http_stream *s)
+{
+	return s->seen >= 18 && http_word(s, 0) == 0x726566736e617274ULL &&
+	       http_word(s, 8) == 0x6e69646f636e652dULL &&
+	       (http_word(s, 16) & 0xffffULL) == 0x3a67ULL;
 }
 
 static __always_inline int http_is_token(char c)
@@ -176,18 +213,33 @@ static __always_inline __u8 http_method_of(const char *l)
 	}
 }
 
+/* A number or a token that is being read from the line, a byte a step. */
+struct http_reader {
+	const struct http_stream *s;
+	__u64 value;
+	__u32 at;
+	__u32 digits;
+};
+
+static long http_token_step(__u32 index, struct http_reader *r)
+{
+	if (index >= HTTP_LINE - 1 || index >= r->s->seen ||
+		!http_is_token(r->s->line[http_index(index, HTTP_LINE_SIZE)]))
+		return 1;
+	r->at = index + 1;
+	return 0;
+}
+
 /* METHOD SP target: a token, one space, and something that a target can begin with. */
 static __always_inline int http_request_line(struct http_stream *s)
 {
-	__u32 i = 0;
+	struct http_reader r = { .s = s };
 	char c;
 
-	for (; i < HTTP_LINE - 1 && i < s->seen; i++)
-		if (!http_is_token(s->line[i]))
-			break;
-	if (i < 3 || i >= HTTP_LINE - 1 || i + 1 >= s->seen || s->line[i] != ' ')
+	http_loop(HTTP_LINE - 1, http_token_step, &r);
+	if (r.at < 3 || r.at + 1 >= s->seen || s->line[http_index(r.at, HTTP_LINE_SIZE)] != ' ')
 		return 0;
-	c = s->line[i + 1];
+	c = s->line[http_index(r.at + 1, HTTP_LINE_SIZE)];
 	s->method = http_method_of(s->line);
 	/* Origin, asterisk and absolute form; a CONNECT names a host. */
 	return c == '/' || c == '*' || c == 'h' || c == 'H' || s->method == HTTP_CONNECT;
@@ -207,45 +259,56 @@ static __always_inline int http_status_line(struct http_stream *s)
 	return s->status >= 100;
 }
 
-/* Decimal digits behind the colon. */
+static long http_decimal_step(__u32 index, struct http_reader *r)
+{
+	__u32 at = 15 + index;
+	char c = r->s->line[http_index(at, HTTP_LINE_SIZE)];
+
+	if (at >= r->s->seen)
+		return 1;
+	if (c >= '0' && c <= '9') {
+		r->value = r->value * 10 + (__u64)(c - '0');
+		r->digits++;
+		return 0;
+	}
+	return r->digits || (c != ' ' && c != '\t');
+}
+
+/* Decimal digits behind "content-length:". */
 static __always_inline void http_content_length(struct http_stream *s)
 {
-	__u64 n = 0;
-	int digits = 0;
+	struct http_reader r = { .s = s };
 
-	for (__u32 i = 15; i < HTTP_LINE && i < s->seen; i++) {
-		char c = s->line[i];
-
-		if (c >= '0' && c <= '9') {
-			n = n * 10 + (__u64)(c - '0');
-			digits++;
-		} else if (digits || (c != ' ' && c != '\t'))
-			break;
-	}
-	if (digits && digits < 19) {
-		s->length = n;
+	http_loop(HTTP_LINE - 15, http_decimal_step, &r);
+	if (r.digits && r.digits < 19) {
+		s->length = r.value;
 		s->flags |= HTTP_FLAG_LENGTH;
 	}
 }
 
-/* Hexadecimal digits at the beginning of the line; -1: there is none. */
+static long http_hexadecimal_step(__u32 index, struct http_reader *r)
+{
+	char c = http_lower(r->s->line[http_index(index, HTTP_LINE_SIZE)]);
+
+	if (index >= r->s->seen)
+		return 1;
+	if (c >= '0' && c <= '9')
+		r->value = r->value * 16 + (__u64)(c - '0');
+	else if (c >= 'a' && c <= 'f')
+		r->value = r->value * 16 + (__u64)(c - 'a' + 10);
+	else
+		return 1;
+	r->digits++;
+	return 0;
+}
+
+/* Hexadecimal digits at the beginning of the line; -1: there is none, or too many. */
 static __always_inline __s64 http_chunk_size(const struct http_stream *s)
 {
-	__s64 n = 0;
-	int digits = 0;
+	struct http_reader r = { .s = s };
 
-	for (__u32 i = 0; i < 15 && i < s->seen; i++) {
-		char c = http_lower(s->line[i]);
-
-		if (c >= '0' && c <= '9')
-			n = n * 16 + (c - '0');
-		else if (c >= 'a' && c <= 'f')
-			n = n * 16 + (c - 'a' + 10);
-		else
-			break;
-		digits++;
-	}
-	return digits ? n : -1;
+	http_loop(16, http_hexadecimal_step, &r);
+	return r.digits && r.digits < 15 ? (__s64)r.value : -1;
 }
 
 static __always_inline void http_next_message(struct http_stream *s)
@@ -302,9 +365,9 @@ static __always_inline enum http_event http_line_end(struct http_stream *s)
 	case HTTP_HEADERS:
 		if (s->seen == 0)
 			return HTTP_HEAD_DONE;
-		if (http_line_is(s, "content-length:", 15))
+		if (http_is_content_length(s))
 			http_content_length(s);
-		else if (http_line_is(s, "transfer-encoding:", 18))
+		else if (http_is_transfer_encoding(s))
 			s->flags |= HTTP_FLAG_CHUNKED; /* the last coding is always chunked */
 		return HTTP_NOTHING;
 	case HTTP_CHUNK_SIZE:
@@ -330,6 +393,22 @@ static __always_inline enum http_event http_line_end(struct http_stream *s)
 	}
 }
 
+struct http_keeper {
+	struct http_stream *s;
+	const struct http_block *b;
+	__u32 from, n, seen;
+};
+
+static long http_keep_step(__u32 index, struct http_keeper *k)
+{
+	if (index >= k->n || k->seen >= HTTP_LINE)
+		return 1;
+	k->s->line[http_index(k->seen, HTTP_LINE_SIZE)] =
+		k->b->bytes[http_index(k->from + index, HTTP_BLOCK)];
+	k->seen++;
+	return 0;
+}
+
 /*
  * Appends to .line what is kept of the line's bytes [from, to) of the block; to - from may be
  * anything. The two cases keep the common one, a line that begins in this block, free of a loop
@@ -339,20 +418,17 @@ static __always_inline void http_keep(
 	struct http_stream *s, const struct http_block *b, __u32 from, __u32 to)
 {
 	__u32 n = to - from, seen = s->seen;
+	struct http_keeper k = { .s = s, .b = b, .from = from, .n = n };
 
-	from &= HTTP_BLOCK - 1;
+	from = http_index(from, HTTP_BLOCK);
 	if (seen == 0) {
 		__builtin_memcpy(s->line, &b->bytes[from], HTTP_LINE);
 		s->seen = (__u8)(n < HTTP_LINE ? n : HTTP_LINE);
 		return;
 	}
-	for (__u32 i = 0; i < HTTP_LINE; i++) {
-		if (i >= n || seen >= HTTP_LINE)
-			break;
-		s->line[seen] = b->bytes[(from + i) & (HTTP_BLOCK - 1)];
-		seen++;
-	}
-	s->seen = (__u8)seen;
+	k.seen = seen;
+	http_loop(HTTP_LINE, http_keep_step, &k);
+	s->seen = (__u8)k.seen;
 }
 
 /* Without the CR before the LF; a lone CR elsewhere does not matter. */
@@ -360,7 +436,7 @@ static __always_inline void http_drop_cr(struct http_stream *s)
 {
 	__u32 last = s->seen - 1U;
 
-	if (s->seen && s->seen < HTTP_LINE && s->line[last & (HTTP_LINE_SIZE - 1)] == '\r')
+	if (s->seen && s->seen < HTTP_LINE && s->line[http_index(last, HTTP_LINE_SIZE)] == '\r')
 		s->seen--;
 }
 
@@ -398,7 +474,7 @@ static __always_inline int http_scan_step(struct http_scan *x)
 		x->line = x->n;
 		return 1;
 	}
-	__builtin_memcpy(&word, &x->block->bytes[at & (HTTP_BLOCK - 1)], sizeof(word));
+	__builtin_memcpy(&word, &x->block->bytes[http_index(at, HTTP_BLOCK)], sizeof(word));
 	end = at + http_newline_in(word);
 	if (end == at + 8 || end >= x->n) {
 		x->at = at + 8;
