@@ -201,6 +201,22 @@ static void check_pause(struct manager *m, uint64_t now)
 	manager_status(m);
 }
 
+/* PID 1 was too busy, or the bus: a change that was not read must not be missed for ever. */
+static void read_again(struct manager *m)
+{
+	size_t cursor = 0;
+	struct unit *u;
+
+	while ((u = hash_next(&m->world.units, &cursor))) {
+		struct unit_edge *e = u->edge;
+
+		if (!e || !e->unread)
+			continue;
+		e->unread = false;
+		systemd_read_all(m->systemd, u);
+	}
+}
+
 static bool any_young(const struct manager *m, uint64_t now)
 {
 	size_t cursor = 0;
@@ -237,12 +253,14 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *userdata)
 
 	check_kill_switch(m);
 	check_pause(m, now);
+	read_again(m);
 	if (clock_since_ns(now, m->sockets_read_ns) >= SOCKETS_EVERY_NS || any_young(m, now))
 		manager_read_sockets(m);
 	if (clock_since_ns(now, m->refreshed_ns) >= REFRESH_NS) {
 		m->refreshed_ns = now;
 		refresh_statistics(m);
 	}
+	manager_check_obstacles(m);
 	manager_forget_cgroups(m, now);
 	sd_event_source_set_time_relative(source, TICK_USEC);
 	sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);

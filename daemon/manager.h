@@ -5,6 +5,7 @@
  *
  *     manager.c         creation, configuration, housekeeping
  *     manager_events.c  what the kernel, PID 1 and people report becomes unit state
+ *     manager_sockets.c who listens where
  *     manager_step.c    asks the policy what to do with a unit, and does it
  *     manager_tell.c    tells the sinks: journal records with their evidence
  *     manager_verbs.c   what people ask for over D-Bus
@@ -52,7 +53,7 @@ struct manager {
 	uint64_t sockets_read_ns;
 	uint64_t refreshed_ns;
 	uint64_t requests; /* of the metrics endpoint, as last seen */
-	bool complete; /* PID 1 has told of all units: what it does not know is not there */
+	bool complete;     /* PID 1 has told of all units: what it does not know is not there */
 	bool store_failing;
 	bool store_renewed; /* it was damaged and begins anew */
 	int exit_code;
@@ -68,6 +69,7 @@ struct unit_edge {
 	pid_t exec_main_pid;
 	uint32_t n_restarts;
 	uint64_t up_since_ns; /* first reading that found it up in this invocation; 0: down */
+	bool unread;          /* PID 1 did not answer: it is asked again at the next tick */
 	bool told;            /* the first decision of the present trouble was told */
 	enum heal_state told_state;
 	enum refusal told_refusal;
@@ -91,8 +93,17 @@ extern const struct systemd_handlers manager_systemd_handlers;
 void manager_on_connector(void *userdata, const struct death *d);
 void manager_on_check(void *userdata, const char *unit, const struct mend_verdict *v);
 int manager_on_observation(void *userdata, const struct mend_observation *o);
-void manager_read_sockets(struct manager *m);
+struct unit *manager_unit_of_cgroup(struct manager *m, uint64_t id); /* NULL: of none */
 void manager_forget_cgroups(struct manager *m, uint64_t now_ns);
+
+/* manager_sockets.c */
+/* Reads who listens where, and takes that as the normal state of units that are well. */
+void manager_read_sockets(struct manager *m);
+/* Who holds an address that the unit listened on before: into u->obstacle. */
+void manager_find_obstacle(struct manager *m, struct unit *u);
+
+/* Units that wait for an address: is it free now? */
+void manager_check_obstacles(struct manager *m);
 
 /* manager_step.c */
 void manager_step(struct manager *m, struct unit *u);

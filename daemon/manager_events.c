@@ -12,8 +12,6 @@
 
 /* How long a cgroup that is gone keeps its name: far longer than a record can be late. */
 #define TOMBSTONE_NS (60 * NSEC_PER_SEC)
-/* A service that has not opened a socket in this time after its start has none. */
-#define SETTLED_NS (60 * NSEC_PER_SEC)
 #define CGROUP_ROOT "/sys/fs/cgroup"
 
 struct cgroup_name {
@@ -22,7 +20,7 @@ struct cgroup_name {
 	char unit[];
 };
 
-static struct unit *unit_of_cgroup(struct manager *m, uint64_t id)
+struct unit *manager_unit_of_cgroup(struct manager *m, uint64_t id)
 {
 	const struct cgroup_name *c = hash_get_u64(&m->cgroups, id);
 
@@ -136,6 +134,8 @@ static void on_unit_death(struct manager *m, struct unit *u, const struct death 
 	delay_histogram_add(&m->world.detection,
 		(double)clock_since_ns(clock_monotonic_ns(), d.time_ns) / (double)NSEC_PER_SEC);
 	if (is_central(u, &d)) {
+		if (d.code)
+			manager_find_obstacle(m, u);
 		unit_remember_death(u, &d);
 		/* What PID 1 killed, it has a reason for: its Result is needed as well. */
 		if (d.killer != KILLER_SYSTEMD && d.pid == u->facts.exec_main_pid)
@@ -150,7 +150,7 @@ static void on_unit_death(struct manager *m, struct unit *u, const struct death 
 static void on_death(void *userdata, uint64_t cgroup, const struct death *d)
 {
 	struct manager *m = userdata;
-	struct unit *u = unit_of_cgroup(m, cgroup);
+	struct unit *u = manager_unit_of_cgroup(m, cgroup);
 
 	if (u)
 		on_unit_death(m, u, d);
@@ -172,7 +172,7 @@ void manager_on_connector(void *userdata, const struct death *d)
 static void on_exec(void *userdata, uint64_t cgroup, pid_t pid, const struct program *p)
 {
 	struct manager *m = userdata;
-	struct unit *u = unit_of_cgroup(m, cgroup);
+	struct unit *u = manager_unit_of_cgroup(m, cgroup);
 	const struct program *old;
 	struct program new = *p;
 
@@ -294,8 +294,10 @@ static void on_facts(void *userdata, struct unit *u, const struct unit_files *fi
 			.changed_ns = now };
 		str_copy(u->former.invocation, sizeof(u->former.invocation), e->invocation);
 	}
+	/* As it was when this main process came: PID 1 counts on before it starts the next one. */
+	if (f->exec_main_pid != e->exec_main_pid)
+		e->n_restarts = f->n_restarts;
 	e->exec_main_pid = f->exec_main_pid;
-	e->n_restarts = f->n_restarts;
 	if (!str_eq(e->invocation, f->invocation)) {
 		str_copy(e->invocation, sizeof(e->invocation), f->invocation);
 		e->up_since_ns = 0;
@@ -304,6 +306,9 @@ static void on_facts(void *userdata, struct unit *u, const struct unit_files *fi
 		e->up_since_ns = 0;
 	else if (e->up_since_ns == 0)
 		e->up_since_ns = now;
+	/* The signal that announced the job did not say what it is for. */
+	if (f->job && f->job == u->job.id)
+		str_copy(u->job.type, sizeof(u->job.type), f->job_type);
 	find_cgroup(m, u);
 	if (files)
 		read_files(m, u, files);
@@ -312,8 +317,10 @@ static void on_facts(void *userdata, struct unit *u, const struct unit_files *fi
 
 static void on_no_facts(void *userdata, struct unit *u)
 {
-	/* Facts stay as old as they are; the interlock "stale" knows. The next change asks again.
-	 */
+	struct unit_edge *e = u->edge;
+
+	/* Facts stay as old as they are; the interlock "stale" knows. */
+	e->unread = true;
 	manager_step(userdata, u);
 }
 
@@ -324,10 +331,12 @@ static void on_job(void *userdata, const char *unit, uint32_t id, const char *re
 	uint64_t now = clock_monotonic_ns();
 
 	/* During our own action the job is our own: it was queued with mode "fail". */
-	if (u->heal.state == HEAL_STATE_ACT)
+	if (u->heal.state == HEAL_STATE_ACT && u->job.id != id)
 		return;
 	if (!result) {
-		u->job = (struct foreign_job) { .id = id, .seen_ns = now };
+		u->job = (struct foreign_job) {
+			.id = id, .seen_ns = now, .former_pid = u->facts.exec_main_pid
+		};
 		return;
 	}
 	if (u->job.id != id)
@@ -385,52 +394,4 @@ int manager_on_observation(void *userdata, const struct mend_observation *o)
 		return -ENOENT;
 	/* A source is believed as much as PID 1 confirms: it is an occasion to look. */
 	return systemd_read(m->systemd, u);
-}
-
-static void clear_sockets(struct manager *m, uint64_t now_ns)
-{
-	size_t cursor = 0;
-	struct unit *u;
-
-	while ((u = hash_next(&m->world.units, &cursor)))
-		u->listening_now = (struct socket_set) { .read_ns = now_ns };
-}
-
-static void on_socket(void *userdata, uint64_t cgroup, const struct listening_socket *socket)
-{
-	struct manager *m = userdata;
-	uint64_t id = m->kernel ? kernel_unit_cgroup(m->kernel, cgroup) : cgroup;
-	struct unit *u = unit_of_cgroup(m, id);
-	struct socket_set *set;
-
-	if (!u)
-		return;
-	set = &u->listening_now;
-	if (set->n < SOCKETS_MAX)
-		set->sockets[set->n++] = *socket;
-}
-
-/* Reads who listens where, and takes that as the normal state of units that are well. */
-void manager_read_sockets(struct manager *m)
-{
-	uint64_t now = clock_monotonic_ns();
-	size_t cursor = 0;
-	struct unit *u;
-
-	if (!m->sockets)
-		return;
-	clear_sockets(m, now);
-	if (sockets_read(m->sockets, on_socket, m) < 0)
-		return;
-	m->sockets_read_ns = now;
-	while ((u = hash_next(&m->world.units, &cursor))) {
-		const struct unit_edge *e = u->edge;
-
-		if (u->heal.state != HEAL_STATE_IDLE || !e->up_since_ns)
-			continue;
-		/* None yet: it may still be starting. None for long: it does not listen any more.
-		 */
-		if (u->listening_now.n > 0 || clock_since_ns(now, e->up_since_ns) > SETTLED_NS)
-			u->listening = u->listening_now;
-	}
 }

@@ -65,7 +65,7 @@ void manager_open_incident(struct manager *m, struct unit *u, uint64_t now)
 		incident_note(i, t->detected_ns, "detected", "known %llu us after it happened",
 			(unsigned long long)((t->detected_ns - t->time_ns) / NSEC_PER_USEC));
 	}
-	d = unit_find_death(u, u->facts.exec_main_pid);
+	d = unit_find_death(u, t->pid);
 	if (d && !i->death.time_ns)
 		i->death = *d;
 	if (!i->evidence)
@@ -235,9 +235,11 @@ static void tell_decision(struct manager *m, struct unit *u, const struct decisi
 	if (!e->told)
 		manager_tell_unit(
 			m, u, MESSAGE_UNIT_FAILED, LOG_ERR, "%s, %s", h->trouble.text, d->text);
-	else if (h->state == HEAL_STATE_EXHAUSTED)
+	if (h->state == HEAL_STATE_EXHAUSTED)
 		manager_tell_unit(
 			m, u, MESSAGE_EXHAUSTED, LOG_CRIT, "%s; a person is needed", d->text);
+	else if (!e->told)
+		;
 	else if (held)
 		manager_tell_unit(m, u, MESSAGE_ACTION_HELD, LOG_NOTICE, "%s", d->text);
 	else
@@ -384,6 +386,8 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 		if (*u->settings.check)
 			plugin_host_check_now(e->manager->plugins, u->name);
 	}
+	if (u->heal.refusal == REFUSAL_FROZEN && systemd_read(e->manager->systemd, u) >= 0)
+		return 0; /* steps when it is read */
 	manager_step(e->manager, u);
 	return 0;
 }

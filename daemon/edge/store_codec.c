@@ -163,6 +163,7 @@ static const struct member trouble_members[] = {
 	T(invocation, TEXT),
 	T(text, TEXT),
 	T(killer_key, TEXT),
+	T(pid, SIGNED),
 	T(lived_ns, NUMBER),
 	T(by_systemd, FLAG),
 };

@@ -326,6 +326,7 @@ static int ask_all(struct reading *r)
 {
 	static const char *const changing[] = { "MainPID", "ExecMainPID", "ExecMainCode",
 		"ExecMainStatus", "Result", "NRestarts" };
+	static const char *const frozen = "FreezerState";
 	static const char *const fixed[] = { "Restart", "Type", "TimeoutStartUSec",
 		"RemainAfterExit", "ControlGroup" };
 	_cleanup_free_ char *path = NULL;
@@ -340,6 +341,8 @@ static int ask_all(struct reading *r)
 		error = ask_properties(r, path, SERVICE_INTERFACE, changing[i]);
 	for (size_t i = 0; i < ARRAY_SIZE(fixed) && error >= 0 && r->depth == DEPTH_ALL; i++)
 		error = ask_properties(r, path, SERVICE_INTERFACE, fixed[i]);
+	if (error >= 0 && r->depth == DEPTH_CHANGING)
+		error = ask_properties(r, path, UNIT_INTERFACE, frozen);
 	/* Last: its state and job are then no older than any other answer. */
 	return error < 0 ? error : ask_listed(r);
 }
@@ -373,7 +376,7 @@ static unsigned int calls_of(const struct reading *r)
 	case DEPTH_QUICK:
 		return 2;
 	case DEPTH_CHANGING:
-		return 8;
+		return 9;
 	default:
 		return 13;
 	}

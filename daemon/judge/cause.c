@@ -129,11 +129,19 @@ static void fill_trouble(
 	if (!d && death_from_facts(&u->facts, &told))
 		d = &told;
 	if (d) {
+		ret->pid = d->pid;
 		ret->cause = cause_of_death(d);
 		ret->time_ns = d->time_ns;
 		ret->detected_ns = d->seen_ns;
 		ret->lived_ns = d->lifetime_ns;
 		death_describe(d, ret->text, sizeof(ret->text));
+		if (ret->cause == CAUSE_EXITED && *u->obstacle) {
+			size_t n = strlen(ret->text);
+
+			ret->cause = CAUSE_CANNOT_START;
+			ret->obstacle_seen = true;
+			snprintf(ret->text + n, sizeof(ret->text) - n, ": %s", u->obstacle);
+		}
 		if (d->killer == KILLER_PROCESS)
 			snprintf(ret->killer_key, sizeof(ret->killer_key), "%s/%u", d->killer_comm,
 				(unsigned int)d->killer_uid);
@@ -183,21 +191,65 @@ static enum finding find_unreaped(const struct unit *u, const struct death *d, s
 	return FINDING_TROUBLE;
 }
 
+/* It is being started, or a job came or went since it was read: what it is now does not last. */
+static bool is_changing(const struct unit *u)
+{
+	const struct unit_facts *f = &u->facts;
+
+	if (f->job)
+		return !str_eq(f->job_type, "stop");
+	return u->job.id && (u->job.ended_ns == 0 || u->job.ended_ns > f->read_ns);
+}
+
+/* Longer than PID 1 needs to tell of a job's end, shorter than any useful life. */
+#define JUST_STARTED_NS (5 * NSEC_PER_SEC)
+
+/*
+ * Whether somebody stopped it, so that how it went down is only its way to go: many programs exit
+ * with an error when they are told to end, and some have to be killed. A job that ended well around
+ * the death may also have been the start of this very process. A job that is over quickly cannot be
+ * asked what it was; then it was no start if the process was there before it came, or had lived
+ * for long, or was signalled by PID 1, which does not do that to what it has just started.
+ */
+static bool was_stopped(const struct unit *u, const struct death *d)
+{
+	const struct foreign_job *j = &u->job;
+	const struct unit_facts *f = &u->facts;
+	uint64_t since = d ? d->killer_time_ns ? d->killer_time_ns : d->time_ns : 0;
+
+	if (f->job)
+		return str_eq(f->job_type, "stop");
+	if (!d || !j->id || j->ended_ns < since || !str_eq(j->result, "done"))
+		return false;
+	if (*j->type)
+		return str_eq(j->type, "stop");
+	return j->former_pid == d->pid || d->killer == KILLER_SYSTEMD ||
+	       d->lifetime_ns > JUST_STARTED_NS;
+}
+
 /* Down without a failure in systemd's eyes: a stop, a normal end, or a signal that counts as clean.
  */
 static enum finding find_inactive(const struct unit *u, const struct death *d, struct trouble *ret)
 {
+	if (is_changing(u))
+		return FINDING_WAIT;
 	if (!d || d->killer != KILLER_PROCESS || !(d->signal || d->asked_signal))
 		return FINDING_EXPLAINED;
-	/* It is being started again, which does not explain why it went down. */
-	if (u->facts.job && str_eq(u->facts.job_type, "start"))
-		return FINDING_WAIT;
-	/* Whether that is a start is not known before the next reading. */
-	if (!u->facts.job && u->job.id && u->job.ended_ns == 0)
-		return FINDING_WAIT;
-	if (job_explains(u, d->killer_time_ns))
+	if (was_stopped(u, d))
 		return FINDING_EXPLAINED;
 	fill_trouble(u, d, u->facts.invocation, ret);
+	return FINDING_TROUBLE;
+}
+
+static enum finding find_failed(const struct unit *u, const struct death *d, struct trouble *ret)
+{
+	const struct unit_facts *f = &u->facts;
+
+	if (is_changing(u))
+		return FINDING_WAIT;
+	if (was_stopped(u, d))
+		return FINDING_EXPLAINED;
+	fill_trouble(u, d, f->invocation, ret);
 	return FINDING_TROUBLE;
 }
 
@@ -237,8 +289,7 @@ enum finding cause_find(const struct unit *u, struct trouble *ret)
 		ret->by_systemd = true;
 		return FINDING_TROUBLE;
 	case ACTIVE_FAILED:
-		fill_trouble(u, d, f->invocation, ret);
-		return FINDING_TROUBLE;
+		return find_failed(u, d, ret);
 	case ACTIVE_INACTIVE:
 		return find_inactive(u, d, ret);
 	default:

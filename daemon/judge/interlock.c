@@ -15,6 +15,8 @@
 /* An out-of-memory unit that was restarted twice in this time will not be helped by a third. */
 #define OOM_WINDOW_NS (10 * 60 * NSEC_PER_SEC)
 #define OOM_RESTARTS 2
+/* PID 1 does not announce that a unit is thawed: it is asked now and then. */
+#define FROZEN_ASK_NS (2 * NSEC_PER_SEC)
 
 bool policy_is_denied(const char *unit)
 {
@@ -66,8 +68,10 @@ static enum refusal ask_hard(
 		return REFUSAL_SYSTEMD_RESTARTS;
 	if (policy_is_denied(u->name))
 		return REFUSAL_DENY_LIST;
-	if (is_frozen(f))
+	if (is_frozen(f)) {
+		*ret_wake = now_ns + FROZEN_ASK_NS;
 		return REFUSAL_FROZEN;
+	}
 	if (w->actions_in_flight >= ACTIONS_AT_ONCE)
 		return REFUSAL_CONCURRENCY;
 	return REFUSAL_NONE;
@@ -95,7 +99,8 @@ static enum refusal ask_soft(
 		*ret_wake = w->pause.active ? w->pause.until_ns : TIME_INFINITY;
 		return REFUSAL_PAUSED;
 	}
-	if (h->trouble.cause == CAUSE_CANNOT_START)
+	/* Retried when what stands in its way is gone; slowly, where that cannot be seen. */
+	if (h->trouble.cause == CAUSE_CANNOT_START && !(h->trouble.obstacle_seen && !*u->obstacle))
 		r = slowly(u, REFUSAL_OBSTACLE, h->trouble.detected_ns, now_ns, ret_wake);
 	else if (*h->trouble.killer_key && str_eq(h->trouble.killer_key, h->last_killer_key) &&
 		 clock_since_ns(h->trouble.time_ns, h->last_killer_ns) < SAME_KILLER_NS)

@@ -27,6 +27,24 @@ static bool same_socket(const struct listening_socket *a, const struct listening
 	       memcmp(a->address, b->address, n) == 0;
 }
 
+static bool is_wildcard(const struct listening_socket *s)
+{
+	static const uint8_t any[16];
+
+	return memcmp(s->address, any, s->family == AF_INET6 ? 16 : 4) == 0;
+}
+
+bool sockets_collide(const struct listening_socket *a, const struct listening_socket *b)
+{
+	if (a->protocol != b->protocol || a->port != b->port)
+		return false;
+	/* An IPv6 wildcard usually takes IPv4 too. */
+	if (a->family != b->family)
+		return (a->family == AF_INET6 && is_wildcard(a)) ||
+		       (b->family == AF_INET6 && is_wildcard(b));
+	return same_socket(a, b) || is_wildcard(a) || is_wildcard(b);
+}
+
 bool sockets_are_back(const struct socket_set *before, const struct socket_set *now,
 	struct listening_socket *ret_missing)
 {

@@ -16,4 +16,6 @@ enum proof verify_conditions(const struct unit *u, char *ret_text, size_t size);
  */
 bool sockets_are_back(const struct socket_set *before, const struct socket_set *now,
 	struct listening_socket *ret_missing);
+/* Both cannot be listened on at once: same port, and same address or one that stands for all. */
+bool sockets_collide(const struct listening_socket *a, const struct listening_socket *b);
 void socket_describe(const struct listening_socket *s, char *ret, size_t size);

@@ -17,10 +17,13 @@ enum {
 struct trouble {
 	bool present;
 	enum cause cause;
-	uint64_t time_ns;                 /* when it happened in the kernel */
-	uint64_t detected_ns;             /* when mendd knew */
-	uint64_t lived_ns;                /* how long the main process had run; 0: not known */
-	bool by_systemd;                  /* Restart= is at work or was: mendd only verifies */
+	uint64_t time_ns;     /* when it happened in the kernel */
+	uint64_t detected_ns; /* when mendd knew */
+	pid_t pid;            /* of the main process that ended; 0: not known */
+	uint64_t lived_ns;    /* how long the main process had run; 0: not known */
+	bool obstacle_seen; /* unit.obstacle says what is in its way: once that is empty, try again
+			     */
+	bool by_systemd;    /* Restart= is at work or was: mendd only verifies */
 	char invocation[INVOCATION_SIZE]; /* that went bad */
 	char text[256]; /* "killed by SIGKILL from bash[4711] (uid 1000, session-3.scope)" */
 	char killer_key[COMM_SIZE + 16]; /* "comm/uid" of a sender, to know it again; "" none */

@@ -77,8 +77,11 @@ struct socket_set {
 struct foreign_job {
 	uint32_t id; /* 0: none seen yet */
 	uint64_t seen_ns;
+	pid_t former_pid;  /* the main process that PID 1 had named before the job came: no job is
+			      the start of that one; 0: not known */
 	uint64_t ended_ns; /* 0: still queued */
 	char result[16];   /* "done", "failed", "canceled", …; "" while queued */
+	char type[16]; /* "start", "stop", …; "" where it was over before it could be asked for */
 };
 
 /* The main process and invocation before the present ones. */
@@ -136,6 +139,8 @@ struct unit {
 	struct program program;
 	struct socket_set listening;     /* while last seen well */
 	struct socket_set listening_now; /* as last read; compared with the former */
+	char obstacle[128]; /* what stands in the way of its start, seen when it last exited with an
+			     * error: "127.0.0.1:80 is in use by other.service"; "" nothing seen */
 	struct check_state check;
 
 	struct heal heal;

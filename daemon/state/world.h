@@ -93,9 +93,10 @@ struct world {
 	uint64_t watched_entries, watched_max; /* of the kernel's map of watched cgroups */
 	uint64_t store_failures;
 	uint64_t store_written;
-	bool degraded;         /* no BPF: deaths come from the connector and from PID 1 */
-	uint64_t last_scrape_usec; /* wall clock; when somebody last fetched the metrics; 0: never */
-	uint64_t started_usec; /* wall clock */
+	bool degraded; /* no BPF: deaths come from the connector and from PID 1 */
+	uint64_t
+		last_scrape_usec; /* wall clock; when somebody last fetched the metrics; 0: never */
+	uint64_t started_usec;    /* wall clock */
 
 	struct delay_histogram detection; /* death in the kernel to mendd knowing */
 	struct delay_histogram recovery;  /* death to verified */

@@ -9,7 +9,7 @@ import signal as signals
 import subprocess
 
 from harness import (RUN, VICTIM, Killer, Unit, alive, case, expect, expect_in, expect_text, journal,
-                     manager, metrics, read, run, wait)
+                     manager, read, run, wait, wait_metrics)
 
 # si_code names of waitid(2), as systemd's ExecMainCode= has them.
 CLD_EXITED, CLD_KILLED, CLD_DUMPED = "1", "2", "3"
@@ -28,10 +28,8 @@ def check_counters(u, before, wanted, outcome, count=1):
     """Exactly one process more ended, with this outcome; D-Bus and the metrics say the same."""
     difference = {o: wanted["Exits"][o] - before["Exits"][o] for o in OUTCOMES}
     expect("ends counted", difference, {o: count if o == outcome else 0 for o in OUTCOMES})
-    m = metrics()
-    for o in OUTCOMES:
-        expect(f"mendd_process_exits_total of {o}",
-               m.of("mendd_process_exits_total", name=u.name, outcome=o), wanted["Exits"][o])
+    wait_metrics("mendd_process_exits_total agrees", lambda m: wanted["Exits"] == {
+        o: m.of("mendd_process_exits_total", name=u.name, outcome=o) for o in OUTCOMES})
 
 
 def check_systemd(u, pid, d):
@@ -427,7 +425,8 @@ def oom(t):
     expect("who, and how", (m["LastExitKiller"], m["LastExitSignal"], m["LastExitOutcome"],
                             m["LastExitPid"]), ("oom-killer", 9, "oom_killed", pid))
     check_counters(u, before, m, "oom_killed")
-    expect("OOM kills", (m["OOMKills"], metrics().of("mendd_oom_kills_total", name=u.name)), (1, 1))
+    expect("OOM kills", m["OOMKills"], 1)
+    wait_metrics("mendd_oom_kills_total", lambda m: m.of("mendd_oom_kills_total", name=u.name) == 1)
     expect_text("the record", u.wait_record("unit-failed")["MESSAGE"], "OOM killer")
     operator_restarts(u)
 

@@ -205,7 +205,7 @@ class Lab:
         log = open(os.path.join(self.directory, "console"), "wb")
         command = ["systemd-nspawn", "--boot", "--quiet", "--directory=" + self.root, "--register=no",
                    "--keep-unit", "--capability=all", "--link-journal=no", "--console=pipe",
-                   "--machine=" + os.path.basename(self.directory).replace(".", "-").replace("_", "-")]
+                   "--machine=" + re.sub("[^a-z0-9]", "x", os.path.basename(self.directory))]
         if self.network == "private":
             command.append("--private-network")
         # Its seccomp filter would refuse bpf(2) inside; cgroup v2 only, as on a current host.

@@ -142,6 +142,10 @@ static void test_findings(void **state)
 			KILLER_SYSTEMD, 0, true, FINDING_EXPLAINED, 0 },
 		{ "stopped, and killed meanwhile", ACTIVE_INACTIVE, "dead", "success", "no", true,
 			SIGKILL, 0, KILLER_PROCESS, 0, true, FINDING_EXPLAINED, 0 },
+		{ "stopped, and answered with an error", ACTIVE_FAILED, "failed", "exit-code", "no",
+			true, 0, 1, KILLER_SYSTEMD, 0, true, FINDING_EXPLAINED, 0 },
+		{ "stopped, and had to be killed", ACTIVE_FAILED, "failed", "timeout", "no", true,
+			SIGKILL, 0, KILLER_SYSTEMD, 0, true, FINDING_EXPLAINED, 0 },
 		{ "finished", ACTIVE_INACTIVE, "dead", "success", "no", true, 0, 0, KILLER_NONE, 0,
 			false, FINDING_EXPLAINED, 0 },
 		{ "never started", ACTIVE_INACTIVE, "dead", "success", "no", false, 0, 0, 0, 0,
@@ -174,12 +178,84 @@ static void test_findings(void **state)
 			unit_remember_death(u, &d);
 		}
 		if (table[i].job_ended)
-			u->job = (struct foreign_job) { .id = 9, .seen_ns = NOW, .ended_ns = NOW };
+			u->job = (struct foreign_job) { .id = 9,
+				.seen_ns = NOW,
+				.ended_ns = NOW,
+				.former_pid = 42,
+				.result = "done" };
 		finding = cause_find(u, &t);
 		if (finding != table[i].finding ||
 			(finding == FINDING_TROUBLE && t.cause != table[i].cause))
 			fail_msg("%s: finding %d, cause %s", table[i].name, finding,
 				cause_word(t.cause));
+		unit_free(u);
+	}
+}
+
+/* Process 42 has failed, and there was a job that may be its stop or its start. */
+static void test_jobs(void **state)
+{
+	static const struct {
+		const char *name;
+		uint32_t pending;
+		const char *pending_type;
+		struct foreign_job job;
+		enum killer killer;
+		uint64_t lived_ns;
+		enum finding finding;
+	} table[] = {
+		{ "no job", 0, "", { 0 }, KILLER_NONE, 1, FINDING_TROUBLE },
+		{ "a stop is queued", 9, "stop", { 0 }, KILLER_NONE, 1, FINDING_EXPLAINED },
+		{ "a start is queued", 9, "start", { 0 }, KILLER_NONE, 1, FINDING_WAIT },
+		{ "a restart is queued", 9, "restart", { 0 }, KILLER_NONE, 1, FINDING_WAIT },
+		{ "a job has come since", 0, "", { .id = 9 }, KILLER_NONE, 1, FINDING_WAIT },
+		{ "a job has ended since", 0, "", { .id = 9, .ended_ns = NOW + 1 }, KILLER_NONE, 1,
+			FINDING_WAIT },
+		{ "it was stopped", 0, "",
+			{ .id = 9, .ended_ns = NOW, .result = "done", .type = "stop" }, KILLER_NONE,
+			1, FINDING_EXPLAINED },
+		{ "nearly: it was started", 0, "",
+			{ .id = 9, .ended_ns = NOW, .result = "done", .type = "start" },
+			KILLER_NONE, 1, FINDING_TROUBLE },
+		{ "nearly: the stop was long ago", 0, "",
+			{ .id = 9, .ended_ns = NOW - 2 * SECOND, .result = "done", .type = "stop" },
+			KILLER_NONE, 1, FINDING_TROUBLE },
+		{ "nearly: the stop was canceled", 0, "",
+			{ .id = 9, .ended_ns = NOW, .result = "canceled", .type = "stop" },
+			KILLER_NONE, 1, FINDING_TROUBLE },
+		{ "a quick job, and PID 1 sent the signal", 0, "",
+			{ .id = 9, .ended_ns = NOW, .result = "done" }, KILLER_SYSTEMD, 1,
+			FINDING_EXPLAINED },
+		{ "a quick job, after it was started", 0, "",
+			{ .id = 9, .ended_ns = NOW, .result = "done", .former_pid = 42 },
+			KILLER_PROCESS, 1, FINDING_EXPLAINED },
+		{ "a quick job, and it had lived for long", 0, "",
+			{ .id = 9, .ended_ns = NOW, .result = "done" }, KILLER_NONE, 6 * SECOND,
+			FINDING_EXPLAINED },
+		{ "nearly: the job that started it", 0, "",
+			{ .id = 9, .ended_ns = NOW, .result = "done", .former_pid = 41 },
+			KILLER_NONE, 1, FINDING_TROUBLE },
+		{ "nearly: the start that timed out", 0, "",
+			{ .id = 9, .ended_ns = NOW, .result = "timeout" }, KILLER_SYSTEMD, 1,
+			FINDING_TROUBLE },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
+		struct unit *u = running_unit();
+		struct death d = death_of(42, 0, 1, table[i].killer);
+		struct trouble t = {};
+		enum finding finding;
+
+		u->facts.active = ACTIVE_FAILED;
+		u->facts.main_pid = 0;
+		u->facts.job = table[i].pending;
+		strcpy(u->facts.job_type, table[i].pending_type);
+		u->job = table[i].job;
+		d.lifetime_ns = table[i].lived_ns;
+		unit_remember_death(u, &d);
+		finding = cause_find(u, &t);
+		if (finding != table[i].finding)
+			fail_msg("%s: finding %d", table[i].name, finding);
 		unit_free(u);
 	}
 }
@@ -425,6 +501,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_cause_of_death),
 		cmocka_unit_test(test_findings),
+		cmocka_unit_test(test_jobs),
 		cmocka_unit_test(test_overtaken),
 		cmocka_unit_test(test_interlocks),
 		cmocka_unit_test(test_deny_list),

@@ -264,7 +264,10 @@ static void foreign_job(struct model *m)
 {
 	static uint32_t id = 1;
 
-	m->u->job = (struct foreign_job) { .id = id++, .seen_ns = m->now, .ended_ns = m->now };
+	m->u->job = (struct foreign_job) { .id = id++,
+		.seen_ns = m->now,
+		.ended_ns = m->now,
+		.former_pid = m->u->facts.exec_main_pid };
 	strcpy(m->u->job.result, "done");
 }
 

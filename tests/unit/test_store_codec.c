@@ -16,8 +16,8 @@ static void nothing_has_been_forgotten(void **state)
 	assert_int_equal(sizeof(struct attempt), 264);
 	assert_int_equal(sizeof(struct death), 208);
 	assert_int_equal(sizeof(struct incident), 13648);
-	assert_int_equal(sizeof(struct trouble), 360);
-	assert_int_equal(sizeof(struct heal), 1240);
+	assert_int_equal(sizeof(struct trouble), 368);
+	assert_int_equal(sizeof(struct heal), 1248);
 	assert_int_equal(sizeof(struct pause), 280);
 }
 
@@ -138,6 +138,7 @@ static void heals(void **state)
 			.invocation = "0123456789abcdef0123456789abcdef",
 			.text = "killed",
 			.killer_key = "bash/1000",
+			.pid = 14,
 			.lived_ns = 13,
 			.by_systemd = true,
 		},
