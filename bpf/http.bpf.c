@@ -49,6 +49,11 @@ struct connection {
 	__u64 answered_ns; /* arrival of the request whose answer's body is on its way; 0: none */
 	__u32 in_next, out_next; /* sequence numbers */
 	__u32 slot;
+	/* Of the segment that is being looked at, ingress and egress: next byte, and bytes that
+	 * come. */
+	struct cursor {
+		__u32 offset, left;
+	} cursors[2];
 	__u8 method[HTTP_PENDING];
 	/* Counters modulo 256 of requests: arrived (written by ingress), answered (egress), read.
 	 */
@@ -159,7 +164,16 @@ static __always_inline bool is_extension(u8 next)
 	return next == 0 || next == 43 || next == 60;
 }
 
-static __always_inline bool parse_packet(struct __sk_buff *skb, struct packet *p)
+/* The TCP header from its first 14 bytes on. */
+static __always_inline void take_tcp(struct packet *p, const u8 *tcp, u32 transport, u32 total)
+{
+	p->offset = transport + (tcp[12] >> 4) * 4u;
+	p->length = total > p->offset ? total - p->offset : 0;
+	p->sequence = (u32)tcp[4] << 24 | (u32)tcp[5] << 16 | (u32)tcp[6] << 8 | tcp[7];
+	p->flags = tcp[13];
+}
+
+static __attribute__((noinline)) int parse_slowly(struct __sk_buff *skb, struct packet *p)
 {
 	u8 head[40], tcp[20];
 	u32 transport;
@@ -189,11 +203,25 @@ static __always_inline bool parse_packet(struct __sk_buff *skb, struct packet *p
 		return false;
 	if (bpf_skb_load_bytes(skb, transport, tcp, 20))
 		return false;
-	p->offset = transport + (tcp[12] >> 4) * 4u;
-	p->length = skb->len > p->offset ? skb->len - p->offset : 0;
-	p->sequence = (u32)tcp[4] << 24 | (u32)tcp[5] << 16 | (u32)tcp[6] << 8 | tcp[7];
-	p->flags = tcp[13];
+	take_tcp(p, tcp, transport, skb->len);
 	return true;
+}
+
+/* The usual packet, IPv4 or IPv6 without options, has both headers in its linear part: read in
+ * place. */
+static __always_inline int parse_packet(struct __sk_buff *skb, struct packet *p)
+{
+	const u8 *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+
+	if (data + 60 <= end && data[0] == 0x60 && data[6] == IPPROTO_TCP) {
+		take_tcp(p, data + 40, 40, skb->len);
+		return true;
+	}
+	if (data + 40 <= end && data[0] == 0x45 && data[9] == IPPROTO_TCP) {
+		take_tcp(p, data + 20, 20, skb->len);
+		return true;
+	}
+	return parse_slowly(skb, p);
 }
 
 /* One direction's walk over the payload of a packet. */
@@ -204,8 +232,6 @@ struct walk {
 	struct http_stream *s;
 	struct http_block *block;
 	u64 now;
-	u32 offset; /* of the byte that comes next */
-	u32 left;   /* bytes of the payload that come */
 	u32 ingress;
 	u32 failed;
 };
@@ -296,16 +322,17 @@ static __always_inline void on_event(struct walk *w, u32 event)
 /* A stretch of the payload: the rest of a body, or some lines. 1 ends the walk. */
 static long walk_step(u32 index, struct walk *w)
 {
+	struct cursor *c = w->ingress ? &w->c->cursors[1] : &w->c->cursors[0];
 	struct http_stream *s = w->s;
-	u32 n = w->left;
+	u32 n = c->left;
 
 	if (n == 0 || w->failed || s->stage == HTTP_FOREIGN || s->stage == HTTP_UNTIL_CLOSE)
 		return 1;
 	if (!http_wants_lines(s)) {
 		if (n > s->left)
 			n = s->left;
-		w->offset += n;
-		w->left -= n;
+		c->offset += n;
+		c->left -= n;
 		on_event(w, http_skip(s, n));
 		return 0;
 	}
@@ -315,22 +342,27 @@ static long walk_step(u32 index, struct walk *w)
 		w->c->begin_ns = w->now;
 	if (n > HTTP_BLOCK)
 		n = HTTP_BLOCK;
-	if (n < 1 || bpf_skb_load_bytes(w->skb, w->offset, w->block->bytes, n)) {
+	if (n < 1 || bpf_skb_load_bytes(w->skb, c->offset, w->block->bytes, n)) {
 		w->failed = HTTP_UNTRACKED_LOST + 1;
 		return 1;
 	}
-	struct http_scan x = { .stream = s, .block = w->block, .n = n };
+	struct http_scan x = { .stream = s, .block = w->block };
+	struct http_block *b = w->block;
+	u32 event;
 
+	b->at = b->line = b->event = 0;
+	b->n = n;
 	bpf_loop(HTTP_SCAN_STEPS, scan_step, &x, 0);
-	w->offset += x.line;
-	w->left -= x.line < w->left ? x.line : w->left;
+	event = b->event;
+	c->offset += b->line;
+	c->left -= b->line < c->left ? b->line : c->left;
 	if (s->head > HTTP_HEAD_MAX)
 		w->failed = HTTP_UNTRACKED_LOST + 1;
-	if (x.event == HTTP_HEAD_DONE && !(s->flags & HTTP_FLAG_RESPONSE) &&
+	if (event == HTTP_HEAD_DONE && !(s->flags & HTTP_FLAG_RESPONSE) &&
 		w->c->role == ROLE_SERVER)
 		request_arrives(w);
-	if (x.event)
-		on_event(w, x.event);
+	if (event)
+		on_event(w, event);
 	return 0;
 }
 
@@ -415,38 +447,47 @@ static __always_inline struct http_block *take_block(struct scratch *s, u32 *ret
 	return NULL;
 }
 
-static __always_inline void take_payload(struct __sk_buff *skb, struct connection *c,
+/* Not inlined: the verifier looks at it once, whatever the packet looked like. */
+__attribute__((noinline)) int take_payload(struct __sk_buff *skb, struct connection *c,
 	struct http_unit *u, const struct packet *p, bool ingress)
 {
-	struct http_stream *s = ingress ? &c->in : &c->out;
 	u32 zero = 0, bit = 0;
 	struct scratch *scratch;
-	struct walk w = { .skb = skb, .c = c, .u = u, .s = s, .ingress = ingress };
+	struct cursor *cursor;
+	struct http_stream *s;
+	struct walk w = {};
 	int old;
+
+	if (!c || !u || !p)
+		return 0;
+	s = ingress ? &c->in : &c->out;
+	w = (struct walk) { .skb = skb, .c = c, .u = u, .s = s, .ingress = ingress };
 
 	if (c->role == ROLE_NEW || c->role == ROLE_JOINED)
 		find_role(c, u, skb, p, ingress);
 	if (c->role != ROLE_SERVER && c->role != ROLE_CLIENT)
-		return;
+		return 0;
 	old = ingress ? old_bytes(s, &c->in_next, &c->in_known, p)
 		      : old_bytes(s, &c->out_next, &c->out_known, p);
 	if (old < 0 || s->stage == HTTP_FOREIGN || s->stage == HTTP_UNTIL_CLOSE)
-		return;
+		return 0;
 	scratch = bpf_map_lookup_elem(&scratches, &zero);
 	if (!scratch)
-		return;
+		return 0;
 	w.block = take_block(scratch, &bit);
 	if (!w.block) {
 		give_up(c, u, HTTP_UNTRACKED_LOST);
-		return;
+		return 0;
 	}
-	w.offset = p->offset + (u32)old;
-	w.left = p->length - (u32)old;
+	cursor = ingress ? &c->cursors[1] : &c->cursors[0];
+	cursor->offset = p->offset + (u32)old;
+	cursor->left = p->length - (u32)old;
 	w.now = bpf_ktime_get_ns();
 	bpf_loop(2048, walk_step, &w, 0);
 	__sync_fetch_and_and(&scratch->busy, ~bit);
 	if (w.failed)
 		give_up(c, u, w.failed - 1);
+	return 0;
 }
 
 static __always_inline int packet_passes(struct __sk_buff *skb, bool ingress)

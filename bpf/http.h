@@ -102,6 +102,14 @@ struct http_stream {
 	__u8 method; /* of the last request */
 	__u8 flags;
 	__u8 seen; /* bytes in .line */
+	/*
+	 * A number or token of the line while it is being read. Here and not on the stack: what is
+	 * read back from a map is any number to the verifier, so that it does not follow a loop
+	 * round by round.
+	 */
+	__u64 value;
+	__u32 digits;
+	__u32 at;
 	char line[HTTP_LINE_SIZE];
 };
 
@@ -111,7 +119,14 @@ struct http_stream {
  */
 struct http_block {
 	char bytes[HTTP_BLOCK];
-	char padding[HTTP_LINE + 8];
+	char padding[HTTP_LINE + 32];
+	/* Where the walk over its lines stands; for the verifier's sake here, see struct
+	 * http_stream. */
+	__u32 at;           /* next word */
+	__u32 line;         /* where the present line begins */
+	__u32 n;            /* bytes in the block */
+	__u32 event;        /* enum http_event that ended the walk */
+	__u32 from, length; /* of what is being kept */
 };
 
 /* Position of the first line feed in 8 bytes, 8 where there is none. Little endian. */
@@ -213,20 +228,18 @@ static __always_inline __u8 http_method_of(const char *l)
 	}
 }
 
-/* A number or a token that is being read from the line, a byte a step. */
+/* bpf_loop() hands on a pointer to the stack, and nothing else. */
 struct http_reader {
-	const struct http_stream *s;
-	__u64 value;
-	__u32 at;
-	__u32 digits;
+	struct http_stream *s;
 };
 
 static long http_token_step(__u32 index, struct http_reader *r)
 {
-	if (index >= HTTP_LINE - 1 || index >= r->s->seen ||
-		!http_is_token(r->s->line[http_index(index, HTTP_LINE_SIZE)]))
+	struct http_stream *s = r->s;
+	if (index >= HTTP_LINE - 1 || index >= s->seen ||
+		!http_is_token(s->line[http_index(index, HTTP_LINE_SIZE)]))
 		return 1;
-	r->at = index + 1;
+	s->at = index + 1;
 	return 0;
 }
 
@@ -236,10 +249,11 @@ static __always_inline int http_request_line(struct http_stream *s)
 	struct http_reader r = { .s = s };
 	char c;
 
+	s->at = 0;
 	http_loop(HTTP_LINE - 1, http_token_step, &r);
-	if (r.at < 3 || r.at + 1 >= s->seen || s->line[http_index(r.at, HTTP_LINE_SIZE)] != ' ')
+	if (s->at < 3 || s->at + 1 >= s->seen || s->line[http_index(s->at, HTTP_LINE_SIZE)] != ' ')
 		return 0;
-	c = s->line[http_index(r.at + 1, HTTP_LINE_SIZE)];
+	c = s->line[http_index(s->at + 1, HTTP_LINE_SIZE)];
 	s->method = http_method_of(s->line);
 	/* Origin, asterisk and absolute form; a CONNECT names a host. */
 	return c == '/' || c == '*' || c == 'h' || c == 'H' || s->method == HTTP_CONNECT;
@@ -261,17 +275,18 @@ static __always_inline int http_status_line(struct http_stream *s)
 
 static long http_decimal_step(__u32 index, struct http_reader *r)
 {
+	struct http_stream *s = r->s;
 	__u32 at = 15 + index;
-	char c = r->s->line[http_index(at, HTTP_LINE_SIZE)];
+	char c = s->line[http_index(at, HTTP_LINE_SIZE)];
 
-	if (at >= r->s->seen)
+	if (at >= s->seen)
 		return 1;
 	if (c >= '0' && c <= '9') {
-		r->value = r->value * 10 + (__u64)(c - '0');
-		r->digits++;
+		s->value = s->value * 10 + (__u64)(c - '0');
+		s->digits++;
 		return 0;
 	}
-	return r->digits || (c != ' ' && c != '\t');
+	return s->digits || (c != ' ' && c != '\t');
 }
 
 /* Decimal digits behind "content-length:". */
@@ -279,36 +294,39 @@ static __always_inline void http_content_length(struct http_stream *s)
 {
 	struct http_reader r = { .s = s };
 
+	s->value = s->digits = 0;
 	http_loop(HTTP_LINE - 15, http_decimal_step, &r);
-	if (r.digits && r.digits < 19) {
-		s->length = r.value;
+	if (s->digits && s->digits < 19) {
+		s->length = s->value;
 		s->flags |= HTTP_FLAG_LENGTH;
 	}
 }
 
 static long http_hexadecimal_step(__u32 index, struct http_reader *r)
 {
-	char c = http_lower(r->s->line[http_index(index, HTTP_LINE_SIZE)]);
+	struct http_stream *s = r->s;
+	char c = http_lower(s->line[http_index(index, HTTP_LINE_SIZE)]);
 
-	if (index >= r->s->seen)
+	if (index >= s->seen)
 		return 1;
 	if (c >= '0' && c <= '9')
-		r->value = r->value * 16 + (__u64)(c - '0');
+		s->value = s->value * 16 + (__u64)(c - '0');
 	else if (c >= 'a' && c <= 'f')
-		r->value = r->value * 16 + (__u64)(c - 'a' + 10);
+		s->value = s->value * 16 + (__u64)(c - 'a' + 10);
 	else
 		return 1;
-	r->digits++;
+	s->digits++;
 	return 0;
 }
 
 /* Hexadecimal digits at the beginning of the line; -1: there is none, or too many. */
-static __always_inline __s64 http_chunk_size(const struct http_stream *s)
+static __always_inline __s64 http_chunk_size(struct http_stream *s)
 {
 	struct http_reader r = { .s = s };
 
+	s->value = s->digits = 0;
 	http_loop(16, http_hexadecimal_step, &r);
-	return r.digits && r.digits < 15 ? (__s64)r.value : -1;
+	return s->digits && s->digits < 15 ? (__s64)s->value : -1;
 }
 
 static __always_inline void http_next_message(struct http_stream *s)
@@ -395,17 +413,16 @@ static __always_inline enum http_event http_line_end(struct http_stream *s)
 
 struct http_keeper {
 	struct http_stream *s;
-	const struct http_block *b;
-	__u32 from, n, seen;
+	struct http_block *b;
 };
 
 static long http_keep_step(__u32 index, struct http_keeper *k)
 {
-	if (index >= k->n || k->seen >= HTTP_LINE)
+	if (index >= k->b->length || k->s->seen >= HTTP_LINE)
 		return 1;
-	k->s->line[http_index(k->seen, HTTP_LINE_SIZE)] =
-		k->b->bytes[http_index(k->from + index, HTTP_BLOCK)];
-	k->seen++;
+	k->s->line[http_index(k->s->seen, HTTP_LINE_SIZE)] =
+		k->b->bytes[http_index(k->b->from + index, HTTP_BLOCK)];
+	k->s->seen++;
 	return 0;
 }
 
@@ -415,20 +432,19 @@ static long http_keep_step(__u32 index, struct http_keeper *k)
  * over bytes.
  */
 static __always_inline void http_keep(
-	struct http_stream *s, const struct http_block *b, __u32 from, __u32 to)
+	struct http_stream *s, struct http_block *b, __u32 from, __u32 to)
 {
-	__u32 n = to - from, seen = s->seen;
-	struct http_keeper k = { .s = s, .b = b, .from = from, .n = n };
+	struct http_keeper k = { .s = s, .b = b };
+	__u32 n = to - from;
 
-	from = http_index(from, HTTP_BLOCK);
-	if (seen == 0) {
-		__builtin_memcpy(s->line, &b->bytes[from], HTTP_LINE);
+	if (s->seen == 0) {
+		__builtin_memcpy(s->line, &b->bytes[http_index(from, HTTP_BLOCK)], HTTP_LINE);
 		s->seen = (__u8)(n < HTTP_LINE ? n : HTTP_LINE);
 		return;
 	}
-	k.seen = seen;
+	b->from = from;
+	b->length = n;
 	http_loop(HTTP_LINE, http_keep_step, &k);
-	s->seen = (__u8)k.seen;
 }
 
 /* Without the CR before the LF; a lone CR elsewhere does not matter. */
@@ -447,46 +463,86 @@ static __always_inline int http_wants_lines(const struct http_stream *s)
 	       s->stage == HTTP_CHUNK_SIZE || s->stage == HTTP_TRAILER;
 }
 
-/* A walk over the lines of one block. */
+/* A walk over the lines of one block, whose cursor is in the block. */
 struct http_scan {
 	struct http_stream *stream;
-	const struct http_block *block;
-	__u32 at;    /* next word */
-	__u32 line;  /* where the present line begins in this block */
-	__u32 n;     /* bytes in the block */
-	__u32 event; /* enum http_event that ended it */
+	struct http_block *block;
 };
 
 enum { HTTP_SCAN_STEPS = HTTP_BLOCK / 8 + HTTP_BLOCK / 2 + 2 }; /* words, and lines of two bytes */
 
-/* One word, or one line's end; 1 when the walk is over: .line is then what was taken of the block.
+static __always_inline __u64 http_block_word(const struct http_block *b, __u32 at)
+{
+	__u64 word;
+
+	__builtin_memcpy(&word, &b->bytes[http_index(at, HTTP_BLOCK)], sizeof(word));
+	return word;
+}
+
+/*
+ * A header line that lies whole in this block and has nothing to say about framing: most of them.
+ * It is known by its first eight bytes and never copied.
  */
+static __always_inline int http_is_idle_header(const struct http_scan *x, __u32 end)
+{
+	__u64 begin;
+
+	if (x->stream->stage != HTTP_HEADERS || x->stream->seen || end < x->block->line + 2)
+		return 0;
+	begin = http_block_word(x->block, x->block->line) | 0x2020202020202020ULL;
+	return begin != 0x2d746e65746e6f63ULL && begin != 0x726566736e617274ULL;
+}
+
+/* The line that ends before `end`; 1 when the walk is over. */
+static __always_inline int http_scan_line(struct http_scan *x, __u32 end)
+{
+	struct http_stream *s = x->stream;
+	int idle = http_is_idle_header(x, end);
+
+	if (!idle)
+		http_keep(s, x->block, x->block->line, end);
+	s->head += end + 1 - x->block->line;
+	x->block->line = x->block->at = end + 1;
+	if (idle)
+		return 0;
+	http_drop_cr(s);
+	x->block->event = http_line_end(s);
+	s->seen = 0;
+	return x->block->event != HTTP_NOTHING || !http_wants_lines(s);
+}
+
+/* Up to four words, or one line's end; 1 when the walk is over: .line is then what was taken of the
+ * block. */
 static __always_inline int http_scan_step(struct http_scan *x)
 {
 	struct http_stream *s = x->stream;
-	__u32 at = x->at, end;
-	__u64 word;
+	__u32 at = x->block->at, n;
 
-	if (at >= x->n) {
-		if (x->line < x->n)
-			http_keep(s, x->block, x->line, x->n);
-		s->head += x->n - x->line;
-		x->line = x->n;
+	if (at >= x->block->n) {
+		if (x->block->line < x->block->n)
+			http_keep(s, x->block, x->block->line, x->block->n);
+		s->head += x->block->n - x->block->line;
+		x->block->line = x->block->n;
 		return 1;
 	}
-	__builtin_memcpy(&word, &x->block->bytes[http_index(at, HTTP_BLOCK)], sizeof(word));
-	end = at + http_newline_in(word);
-	if (end == at + 8 || end >= x->n) {
-		x->at = at + 8;
+	n = http_newline_in(http_block_word(x->block, at));
+	if (n == 8) {
+		at += 8;
+		n = http_newline_in(http_block_word(x->block, at));
+	}
+	if (n == 8) {
+		at += 8;
+		n = http_newline_in(http_block_word(x->block, at));
+	}
+	if (n == 8) {
+		at += 8;
+		n = http_newline_in(http_block_word(x->block, at));
+	}
+	if (n == 8 || at + n >= x->block->n) {
+		x->block->at = at + 8;
 		return 0;
 	}
-	http_keep(s, x->block, x->line, end);
-	http_drop_cr(s);
-	s->head += end + 1 - x->line;
-	x->line = x->at = end + 1;
-	x->event = http_line_end(s);
-	s->seen = 0;
-	return x->event != HTTP_NOTHING || !http_wants_lines(s);
+	return http_scan_line(x, at + n);
 }
 
 /* Takes bytes of a body off .left; what to do when it reaches 0. */
@@ -522,12 +578,12 @@ static inline __u32 http_feed(
 			struct http_block b = { .bytes = { 0 } };
 			struct http_scan x = { .stream = s, .block = &b };
 
-			x.n = length - taken < HTTP_BLOCK ? length - taken : HTTP_BLOCK;
-			__builtin_memcpy(b.bytes, bytes + taken, x.n);
+			b.n = length - taken < HTTP_BLOCK ? length - taken : HTTP_BLOCK;
+			__builtin_memcpy(b.bytes, bytes + taken, b.n);
 			while (!http_scan_step(&x))
 				;
-			taken += x.line;
-			*ret = (enum http_event)x.event;
+			taken += b.line;
+			*ret = (enum http_event)b.event;
 			if (s->head > HTTP_HEAD_MAX && *ret == HTTP_NOTHING) {
 				s->stage = HTTP_FOREIGN;
 				*ret = HTTP_NOT_HTTP;
