@@ -1,0 +1,604 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The HTTP/1.x recogniser: where messages begin and end in one direction of a connection, which
+ * method, which status. Incremental: it is fed whatever the segments carry, cut anywhere. Plain C
+ * that compiles for BPF and for the host, where it is tested and fuzzed; no allocation, no
+ * unbounded loop, no recursion.
+ *
+ * It reads only what framing needs: the first line, Content-Length, Transfer-Encoding, and the
+ * sizes of chunks. Bytes of bodies are never looked at: the caller skips .left of them. (RFC 9112;
+ * lenient where servers are.)
+ */
+#ifndef MENDD_HTTP_H
+#define MENDD_HTTP_H
+
+#include <linux/types.h>
+
+#ifndef __always_inline
+#define __always_inline inline __attribute__((always_inline))
+#endif
+
+/*
+ * An index into an array of a power of two. The verifier wants to see the mask; the compiler, which
+ * knows better, must not take it away.
+ */
+static __always_inline __u32 http_index(__u32 i, __u32 size)
+{
+	__asm__ volatile("" : "+r"(i));
+	return i & (size - 1);
+}
+
+/*
+ * A loop whose body the verifier looks at once, however often it runs: bpf_loop(). A step returns 1
+ * to end it.
+ */
+#ifdef __bpf__
+#define http_loop(n, step, context) bpf_loop(n, step, context, 0)
+#else
+#define http_loop(n, step, context)                \
+	do {                                       \
+		for (__u32 _i = 0; _i < (n); _i++) \
+			if (step(_i, context))     \
+				break;             \
+	} while (0)
+#endif
+
+enum {
+	/*
+	 * How much of a line's beginning is kept: "transfer-encoding: chunked" has 26 bytes, a
+	 * length of 64 bits behind "content-length: " 36.
+	 */
+	HTTP_LINE = 48,
+	HTTP_LINE_SIZE = 64, /* of the array: a power of two, so that an index can be masked */
+	/* Bytes looked at in one go; a power of two. */
+	HTTP_BLOCK = 256,
+	/* A head above this is not tracked any further; servers refuse them above 8 to 64 KB. */
+	HTTP_HEAD_MAX = 65536,
+};
+
+enum http_stage {
+	HTTP_FIRST_LINE, /* between messages, or inside of the first line */
+	HTTP_HEADERS,
+	HTTP_BODY, /* .left bytes of it are to come */
+	HTTP_CHUNK_SIZE,
+	HTTP_CHUNK, /* .left bytes, and the line end behind them */
+	HTTP_TRAILER,
+	HTTP_UNTIL_CLOSE, /* a response without a length: to the end of the connection */
+	HTTP_FOREIGN,     /* not HTTP, or not any more (101, CONNECT) */
+};
+
+enum http_method {
+	HTTP_OTHER, /* any other token; PROPFIND, M-SEARCH … */
+	HTTP_GET,
+	HTTP_HEAD,
+	HTTP_POST,
+	HTTP_PUT,
+	HTTP_DELETE,
+	HTTP_OPTIONS,
+	HTTP_PATCH,
+	HTTP_CONNECT,
+	HTTP_TRACE,
+	HTTP_METHODS,
+};
+
+enum http_event {
+	HTTP_NOTHING,      /* all bytes were taken, more are needed */
+	HTTP_HEAD_DONE,    /* .method or .status are known; a body may follow */
+	HTTP_MESSAGE_DONE, /* the message has ended (its body was not empty) */
+	HTTP_NOT_HTTP,     /* what stands here is something else */
+};
+
+#define HTTP_FLAG_CHUNKED 1
+#define HTTP_FLAG_LENGTH 2
+#define HTTP_FLAG_RESPONSE 4 /* this direction carries responses */
+#define HTTP_FLAG_BODY 8     /* the message that has just begun has a body or may have one */
+
+struct http_stream {
+	__u64 left;   /* bytes of the body or chunk that are to come */
+	__u64 length; /* Content-Length of the present head */
+	__u32 head;   /* bytes of the present head so far */
+	__u16 status; /* of the last response */
+	__u8 stage;
+	__u8 method; /* of the last request */
+	__u8 flags;
+	__u8 seen; /* bytes in .line */
+	/*
+	 * A number or token of the line while it is being read. Here and not on the stack: what is
+	 * read back from a map is any number to the verifier, so that it does not follow a loop
+	 * round by round.
+	 */
+	__u64 value;
+	__u32 digits;
+	__u32 at;
+	char line[HTTP_LINE_SIZE];
+};
+
+/*
+ * A block of bytes that is being looked at. The padding lets whole words be read at any position
+ * inside of .bytes, and HTTP_LINE bytes behind it.
+ */
+struct http_block {
+	char bytes[HTTP_BLOCK];
+	char padding[HTTP_LINE + 32];
+	/* Where the walk over its lines stands; for the verifier's sake here, see struct
+	 * http_stream. */
+	__u32 at;           /* next word */
+	__u32 line;         /* where the present line begins */
+	__u32 n;            /* bytes in the block */
+	__u32 event;        /* enum http_event that ended the walk */
+	__u32 from, length; /* of what is being kept */
+};
+
+/* Position of the first line feed in 8 bytes, 8 where there is none. Little endian. */
+static __always_inline __u32 http_newline_in(__u64 word)
+{
+	/* A byte of x is 0 where word has a line feed; the classic test for a zero byte in a word.
+	 */
+	__u64 x = word ^ 0x0a0a0a0a0a0a0a0aULL;
+	__u64 zero = (x - 0x0101010101010101ULL) & ~x & 0x8080808080808080ULL;
+	__u32 n = 0;
+
+	if (!zero)
+		return 8;
+	/* BPF has no count-trailing-zeros: three halvings find the lowest marked byte. */
+	if (!(zero & 0xffffffffULL)) {
+		n += 4;
+		zero >>= 32;
+	}
+	if (!(zero & 0xffffULL)) {
+		n += 2;
+		zero >>= 16;
+	}
+	if (!(zero & 0xffULL))
+		n += 1;
+	return n;
+}
+
+static __always_inline char http_lower(char c)
+{
+	return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
+}
+
+/* Eight bytes of the line from `at`, letters in lower case; '-' and ':' stay what they are. */
+static __always_inline __u64 http_word(const struct http_stream *s, __u32 at)
+{
+	__u64 word;
+
+	__builtin_memcpy(&word, &s->line[at], sizeof(word));
+	return word | 0x2020202020202020ULL;
+}
+
+/* "content-length:", as two little-endian words; the second has seven bytes. */
+static __always_inline int http_is_content_length(const struct http_stream *s)
+{
+	return s->seen >= 15 && http_word(s, 0) == 0x2d746e65746e6f63ULL &&
+	       (http_word(s, 8) & 0xffffffffffffffULL) == 0x3a6874676e656cULL;
+}
+
+/* "transfer-encoding:" */
+static __always_inline int http_is_transfer_encoding(const struct http_stream *s)
+{
+	return s->seen >= 18 && http_word(s, 0) == 0x726566736e617274ULL &&
+	       http_word(s, 8) == 0x6e69646f636e652dULL &&
+	       (http_word(s, 16) & 0xffffULL) == 0x3a67ULL;
+}
+
+static __always_inline int http_is_token(char c)
+{
+	return (c >= 'A' && c <= 'Z') || c == '-' || c == '_';
+}
+
+static __always_inline __u8 http_method_of(const char *l)
+{
+	switch (l[0]) {
+	case 'G':
+		return l[1] == 'E' && l[2] == 'T' && l[3] == ' ' ? HTTP_GET : HTTP_OTHER;
+	case 'H':
+		return l[1] == 'E' && l[2] == 'A' && l[3] == 'D' && l[4] == ' ' ? HTTP_HEAD
+										: HTTP_OTHER;
+	case 'P':
+		if (l[1] == 'O' && l[2] == 'S' && l[3] == 'T' && l[4] == ' ')
+			return HTTP_POST;
+		if (l[1] == 'U' && l[2] == 'T' && l[3] == ' ')
+			return HTTP_PUT;
+		if (l[1] == 'A' && l[2] == 'T' && l[3] == 'C' && l[4] == 'H' && l[5] == ' ')
+			return HTTP_PATCH;
+		return HTTP_OTHER;
+	case 'D':
+		return l[1] == 'E' && l[2] == 'L' && l[3] == 'E' && l[4] == 'T' && l[5] == 'E' &&
+				       l[6] == ' '
+			       ? HTTP_DELETE
+			       : HTTP_OTHER;
+	case 'O':
+		return l[1] == 'P' && l[2] == 'T' && l[3] == 'I' && l[4] == 'O' && l[5] == 'N' &&
+				       l[6] == 'S' && l[7] == ' '
+			       ? HTTP_OPTIONS
+			       : HTTP_OTHER;
+	case 'C':
+		return l[1] == 'O' && l[2] == 'N' && l[3] == 'N' && l[4] == 'E' && l[5] == 'C' &&
+				       l[6] == 'T' && l[7] == ' '
+			       ? HTTP_CONNECT
+			       : HTTP_OTHER;
+	case 'T':
+		return l[1] == 'R' && l[2] == 'A' && l[3] == 'C' && l[4] == 'E' && l[5] == ' '
+			       ? HTTP_TRACE
+			       : HTTP_OTHER;
+	default:
+		return HTTP_OTHER;
+	}
+}
+
+/* bpf_loop() hands on a pointer to the stack, and nothing else. */
+struct http_reader {
+	struct http_stream *s;
+};
+
+static long http_token_step(__u32 index, struct http_reader *r)
+{
+	struct http_stream *s = r->s;
+	if (index >= HTTP_LINE - 1 || index >= s->seen ||
+		!http_is_token(s->line[http_index(index, HTTP_LINE_SIZE)]))
+		return 1;
+	s->at = index + 1;
+	return 0;
+}
+
+/* METHOD SP target: a token, one space, and something that a target can begin with. */
+static __always_inline int http_request_line(struct http_stream *s)
+{
+	struct http_reader r = { .s = s };
+	char c;
+
+	s->at = 0;
+	http_loop(HTTP_LINE - 1, http_token_step, &r);
+	if (s->at < 3 || s->at + 1 >= s->seen || s->line[http_index(s->at, HTTP_LINE_SIZE)] != ' ')
+		return 0;
+	c = s->line[http_index(s->at + 1, HTTP_LINE_SIZE)];
+	s->method = http_method_of(s->line);
+	/* Origin, asterisk and absolute form; a CONNECT names a host. */
+	return c == '/' || c == '*' || c == 'h' || c == 'H' || s->method == HTTP_CONNECT;
+}
+
+static __always_inline int http_status_line(struct http_stream *s)
+{
+	const char *l = s->line;
+
+	if (s->seen < 12 || l[0] != 'H' || l[1] != 'T' || l[2] != 'T' || l[3] != 'P' ||
+		l[4] != '/' || l[5] != '1' || l[6] != '.' || l[8] != ' ')
+		return 0;
+	for (__u32 i = 9; i < 12; i++)
+		if (l[i] < '0' || l[i] > '9')
+			return 0;
+	s->status = (__u16)((l[9] - '0') * 100 + (l[10] - '0') * 10 + (l[11] - '0'));
+	return s->status >= 100;
+}
+
+static long http_decimal_step(__u32 index, struct http_reader *r)
+{
+	struct http_stream *s = r->s;
+	__u32 at = 15 + index;
+	char c = s->line[http_index(at, HTTP_LINE_SIZE)];
+
+	if (at >= s->seen)
+		return 1;
+	if (c >= '0' && c <= '9') {
+		s->value = s->value * 10 + (__u64)(c - '0');
+		s->digits++;
+		return 0;
+	}
+	return s->digits || (c != ' ' && c != '\t');
+}
+
+/* Decimal digits behind "content-length:". */
+static __always_inline void http_content_length(struct http_stream *s)
+{
+	struct http_reader r = { .s = s };
+
+	s->value = s->digits = 0;
+	http_loop(HTTP_LINE - 15, http_decimal_step, &r);
+	if (s->digits && s->digits < 19) {
+		s->length = s->value;
+		s->flags |= HTTP_FLAG_LENGTH;
+	}
+}
+
+static long http_hexadecimal_step(__u32 index, struct http_reader *r)
+{
+	struct http_stream *s = r->s;
+	char c = http_lower(s->line[http_index(index, HTTP_LINE_SIZE)]);
+
+	if (index >= s->seen)
+		return 1;
+	if (c >= '0' && c <= '9')
+		s->value = s->value * 16 + (__u64)(c - '0');
+	else if (c >= 'a' && c <= 'f')
+		s->value = s->value * 16 + (__u64)(c - 'a' + 10);
+	else
+		return 1;
+	s->digits++;
+	return 0;
+}
+
+/* Hexadecimal digits at the beginning of the line; -1: there is none, or too many. */
+static __always_inline __s64 http_chunk_size(struct http_stream *s)
+{
+	struct http_reader r = { .s = s };
+
+	s->value = s->digits = 0;
+	http_loop(16, http_hexadecimal_step, &r);
+	return s->digits && s->digits < 15 ? (__s64)s->value : -1;
+}
+
+static __always_inline void http_next_message(struct http_stream *s)
+{
+	s->stage = HTTP_FIRST_LINE;
+	s->flags &= HTTP_FLAG_RESPONSE;
+	s->length = 0;
+	s->head = 0;
+	s->left = 0;
+}
+
+/*
+ * The head is complete: what follows? The answer to a HEAD request has no body whatever its head
+ * says; the caller knows and says so with `bodiless`.
+ */
+static __always_inline void http_after_head(struct http_stream *s, int bodiless)
+{
+	__u8 flags = s->flags;
+	__u64 length = s->length;
+
+	http_next_message(s);
+	if (bodiless)
+		return;
+	if (flags & HTTP_FLAG_CHUNKED) {
+		s->stage = HTTP_CHUNK_SIZE;
+		s->flags |= HTTP_FLAG_BODY;
+	} else if (flags & HTTP_FLAG_LENGTH) {
+		if (length) {
+			s->stage = HTTP_BODY;
+			s->left = length;
+			s->flags |= HTTP_FLAG_BODY;
+		}
+	} else if (flags & HTTP_FLAG_RESPONSE) {
+		s->stage = HTTP_UNTIL_CLOSE;
+		s->flags |= HTTP_FLAG_BODY;
+	}
+}
+
+/* A line has ended; .line holds its beginning without CR and LF. */
+static __always_inline enum http_event http_line_end(struct http_stream *s)
+{
+	__s64 size;
+
+	switch (s->stage) {
+	case HTTP_FIRST_LINE:
+		if (s->seen == 0)
+			return HTTP_NOTHING; /* an empty line before a message: RFC 9112, 2.2 */
+		if (s->flags & HTTP_FLAG_RESPONSE ? !http_status_line(s) : !http_request_line(s)) {
+			s->stage = HTTP_FOREIGN;
+			return HTTP_NOT_HTTP;
+		}
+		s->stage = HTTP_HEADERS;
+		return HTTP_NOTHING;
+	case HTTP_HEADERS:
+		if (s->seen == 0)
+			return HTTP_HEAD_DONE;
+		if (http_is_content_length(s))
+			http_content_length(s);
+		else if (http_is_transfer_encoding(s))
+			s->flags |= HTTP_FLAG_CHUNKED; /* the last coding is always chunked */
+		return HTTP_NOTHING;
+	case HTTP_CHUNK_SIZE:
+		if (s->seen == 0)
+			return HTTP_NOTHING; /* the line end behind a chunk */
+		size = http_chunk_size(s);
+		if (size < 0) {
+			s->stage = HTTP_FOREIGN;
+			return HTTP_NOT_HTTP;
+		}
+		if (size == 0)
+			s->stage = HTTP_TRAILER;
+		else {
+			s->stage = HTTP_CHUNK;
+			s->left = (__u64)size;
+		}
+		return HTTP_NOTHING;
+	default: /* HTTP_TRAILER */
+		if (s->seen)
+			return HTTP_NOTHING;
+		http_next_message(s);
+		return HTTP_MESSAGE_DONE;
+	}
+}
+
+struct http_keeper {
+	struct http_stream *s;
+	struct http_block *b;
+};
+
+static long http_keep_step(__u32 index, struct http_keeper *k)
+{
+	if (index >= k->b->length || k->s->seen >= HTTP_LINE)
+		return 1;
+	k->s->line[http_index(k->s->seen, HTTP_LINE_SIZE)] =
+		k->b->bytes[http_index(k->b->from + index, HTTP_BLOCK)];
+	k->s->seen++;
+	return 0;
+}
+
+/*
+ * Appends to .line what is kept of the line's bytes [from, to) of the block; to - from may be
+ * anything. The two cases keep the common one, a line that begins in this block, free of a loop
+ * over bytes.
+ */
+static __always_inline void http_keep(
+	struct http_stream *s, struct http_block *b, __u32 from, __u32 to)
+{
+	struct http_keeper k = { .s = s, .b = b };
+	__u32 n = to - from;
+
+	if (s->seen == 0) {
+		__builtin_memcpy(s->line, &b->bytes[http_index(from, HTTP_BLOCK)], HTTP_LINE);
+		s->seen = (__u8)(n < HTTP_LINE ? n : HTTP_LINE);
+		return;
+	}
+	b->from = from;
+	b->length = n;
+	http_loop(HTTP_LINE, http_keep_step, &k);
+}
+
+/* Without the CR before the LF; a lone CR elsewhere does not matter. */
+static __always_inline void http_drop_cr(struct http_stream *s)
+{
+	__u32 last = s->seen - 1U;
+
+	if (s->seen && s->seen < HTTP_LINE && s->line[http_index(last, HTTP_LINE_SIZE)] == '\r')
+		s->seen--;
+}
+
+/* Whether the stage is one of lines, whose bytes have to be looked at. */
+static __always_inline int http_wants_lines(const struct http_stream *s)
+{
+	return s->stage == HTTP_FIRST_LINE || s->stage == HTTP_HEADERS ||
+	       s->stage == HTTP_CHUNK_SIZE || s->stage == HTTP_TRAILER;
+}
+
+/* A walk over the lines of one block, whose cursor is in the block. */
+struct http_scan {
+	struct http_stream *stream;
+	struct http_block *block;
+};
+
+enum { HTTP_SCAN_STEPS = HTTP_BLOCK / 8 + HTTP_BLOCK / 2 + 2 }; /* words, and lines of two bytes */
+
+static __always_inline __u64 http_block_word(const struct http_block *b, __u32 at)
+{
+	__u64 word;
+
+	__builtin_memcpy(&word, &b->bytes[http_index(at, HTTP_BLOCK)], sizeof(word));
+	return word;
+}
+
+/*
+ * A header line that lies whole in this block and has nothing to say about framing: most of them.
+ * It is known by its first eight bytes and never copied.
+ */
+static __always_inline int http_is_idle_header(const struct http_scan *x, __u32 end)
+{
+	__u64 begin;
+
+	if (x->stream->stage != HTTP_HEADERS || x->stream->seen || end < x->block->line + 2)
+		return 0;
+	begin = http_block_word(x->block, x->block->line) | 0x2020202020202020ULL;
+	return begin != 0x2d746e65746e6f63ULL && begin != 0x726566736e617274ULL;
+}
+
+/* The line that ends before `end`; 1 when the walk is over. */
+static __always_inline int http_scan_line(struct http_scan *x, __u32 end)
+{
+	struct http_stream *s = x->stream;
+	int idle = http_is_idle_header(x, end);
+
+	if (!idle)
+		http_keep(s, x->block, x->block->line, end);
+	s->head += end + 1 - x->block->line;
+	x->block->line = x->block->at = end + 1;
+	if (idle)
+		return 0;
+	http_drop_cr(s);
+	x->block->event = http_line_end(s);
+	s->seen = 0;
+	return x->block->event != HTTP_NOTHING || !http_wants_lines(s);
+}
+
+/* Up to four words, or one line's end; 1 when the walk is over: .line is then what was taken of the
+ * block. */
+static __always_inline int http_scan_step(struct http_scan *x)
+{
+	struct http_stream *s = x->stream;
+	__u32 at = x->block->at, n;
+
+	if (at >= x->block->n) {
+		if (x->block->line < x->block->n)
+			http_keep(s, x->block, x->block->line, x->block->n);
+		s->head += x->block->n - x->block->line;
+		x->block->line = x->block->n;
+		return 1;
+	}
+	n = http_newline_in(http_block_word(x->block, at));
+	if (n == 8) {
+		at += 8;
+		n = http_newline_in(http_block_word(x->block, at));
+	}
+	if (n == 8) {
+		at += 8;
+		n = http_newline_in(http_block_word(x->block, at));
+	}
+	if (n == 8) {
+		at += 8;
+		n = http_newline_in(http_block_word(x->block, at));
+	}
+	if (n == 8 || at + n >= x->block->n) {
+		x->block->at = at + 8;
+		return 0;
+	}
+	return http_scan_line(x, at + n);
+}
+
+/* Takes bytes of a body off .left; what to do when it reaches 0. */
+static __always_inline enum http_event http_skip(struct http_stream *s, __u64 n)
+{
+	s->left -= n;
+	if (s->left)
+		return HTTP_NOTHING;
+	if (s->stage == HTTP_CHUNK) {
+		s->stage = HTTP_CHUNK_SIZE;
+		return HTTP_NOTHING;
+	}
+	http_next_message(s);
+	return HTTP_MESSAGE_DONE;
+}
+
+#ifndef __bpf__
+/*
+ * The whole of it for the host: takes bytes until something happens; returns how many. After
+ * HTTP_HEAD_DONE the caller calls http_after_head().
+ */
+static inline __u32 http_feed(
+	struct http_stream *s, const void *data, __u32 length, enum http_event *ret)
+{
+	const char *bytes = data;
+	__u32 taken = 0;
+
+	*ret = HTTP_NOTHING;
+	while (taken < length && *ret == HTTP_NOTHING) {
+		if (s->stage == HTTP_FOREIGN || s->stage == HTTP_UNTIL_CLOSE)
+			return length;
+		if (http_wants_lines(s)) {
+			struct http_block b = { .bytes = { 0 } };
+			struct http_scan x = { .stream = s, .block = &b };
+
+			b.n = length - taken < HTTP_BLOCK ? length - taken : HTTP_BLOCK;
+			__builtin_memcpy(b.bytes, bytes + taken, b.n);
+			while (!http_scan_step(&x))
+				;
+			taken += b.line;
+			*ret = (enum http_event)b.event;
+			if (s->head > HTTP_HEAD_MAX && *ret == HTTP_NOTHING) {
+				s->stage = HTTP_FOREIGN;
+				*ret = HTTP_NOT_HTTP;
+			}
+		} else {
+			__u32 n = length - taken;
+
+			if (n > s->left)
+				n = (__u32)s->left;
+			taken += n;
+			*ret = http_skip(s, n);
+		}
+	}
+	return taken;
+}
+#endif
+
+#endif
