@@ -28,6 +28,16 @@ void unit_settings_init(struct unit_settings *s)
 		.check_interval_ns = 30 * NSEC_PER_SEC,
 		.check_timeout_ns = 10 * NSEC_PER_SEC, /* what monitoring plugins expect */
 		.check_failures = 3,
+		/* One 500 of two requests is no outage; five within five seconds are. */
+		.http_error_ratio = 0.05,
+		.http_error_for_ns = 5 * NSEC_PER_SEC,
+		.http_error_min = 5,
+		.http_latency_for_ns = 30 * NSEC_PER_SEC, /* what is slow, only its owner knows */
+		.hang_after_ns =
+			30 * NSEC_PER_SEC, /* what clients and proxies wait for, by default */
+		.probe_interval_ns = 5 * NSEC_PER_SEC,
+		.probe_timeout_ns = NSEC_PER_SEC,
+		.probe_failures = 3,
 	};
 }
 
@@ -36,6 +46,7 @@ void host_settings_init(struct host_settings *s)
 	*s = (struct host_settings) {
 		.log_level = LOG_INFO,
 		.units_max = UNITS_MAX,
+		.http_units_max = 256, /* 20 KB of the kernel's memory each */
 	};
 }
 

@@ -17,6 +17,7 @@ enum {
 	UNIT_RULES_MAX = 256, /* [Unit …] sections */
 	EXCLUDES_MAX = 64,
 	COMMAND_SIZE = 1024,
+	PROBE_SIZE = 512,
 	PLUGIN_SETTINGS_MAX = 256, /* Key=Value lines of all [Plugin NAME] sections */
 	PLUGIN_NAME_SIZE = 64,     /* of struct plugin_state */
 	PLUGIN_VALUE_SIZE = 1024,  /* key and value of such a line, each */
@@ -41,6 +42,20 @@ struct unit_settings {
 	uint64_t check_interval_ns; /* CheckInterval= */
 	uint64_t check_timeout_ns;  /* CheckTimeout= */
 	uint32_t check_failures;    /* CheckFailures=: critical results in a row until it counts */
+
+	enum http_mode http;          /* HTTP=: whether its HTTP is measured */
+	double http_error_ratio;      /* HTTPErrorRatio=: alert above this share of 5xx; 0: off */
+	uint64_t http_error_for_ns;   /* HTTPErrorFor=: the window that is looked at */
+	uint32_t http_error_min;      /* HTTPErrorMin=: fewer errors in it mean nothing */
+	uint64_t http_latency_p99_ns; /* HTTPLatencyP99=: alert above this; 0: off */
+	uint64_t http_latency_for_ns; /* HTTPLatencyFor=: for as long as this */
+	bool http_latency_heal;       /* HTTPLatencyHeal=: slowness alone may restart it */
+	uint64_t hang_after_ns;       /* HangAfter=: requests, and none answered; 0: off */
+	uint32_t http_routes;         /* HTTPRoutes=: routes counted apart; 0: none */
+	char probe[PROBE_SIZE];       /* Probe=: http://… or tcp://HOST:PORT; "" none */
+	uint64_t probe_interval_ns;   /* ProbeInterval= */
+	uint64_t probe_timeout_ns;    /* ProbeTimeout= */
+	uint32_t probe_failures;      /* ProbeFailures=: in a row until it counts */
 	/* First thing that was wrong with the unit's own section, "" where nothing was: shown in
 	 * status. */
 	char error[256];
@@ -64,6 +79,19 @@ enum unit_key {
 	UNIT_KEY_CHECK_INTERVAL = 1 << 7,
 	UNIT_KEY_CHECK_TIMEOUT = 1 << 8,
 	UNIT_KEY_CHECK_FAILURES = 1 << 9,
+	UNIT_KEY_HTTP = 1 << 10,
+	UNIT_KEY_HTTP_ERROR_RATIO = 1 << 11,
+	UNIT_KEY_HTTP_ERROR_FOR = 1 << 12,
+	UNIT_KEY_HTTP_ERROR_MIN = 1 << 13,
+	UNIT_KEY_HTTP_LATENCY_P99 = 1 << 14,
+	UNIT_KEY_HTTP_LATENCY_FOR = 1 << 15,
+	UNIT_KEY_HTTP_LATENCY_HEAL = 1 << 16,
+	UNIT_KEY_HANG_AFTER = 1 << 17,
+	UNIT_KEY_HTTP_ROUTES = 1 << 18,
+	UNIT_KEY_PROBE = 1 << 19,
+	UNIT_KEY_PROBE_INTERVAL = 1 << 20,
+	UNIT_KEY_PROBE_TIMEOUT = 1 << 21,
+	UNIT_KEY_PROBE_FAILURES = 1 << 22,
 };
 
 /* A line of a [Plugin NAME] section. mendd does not look into it: the plugin does. */
@@ -76,6 +104,7 @@ struct plugin_setting {
 struct host_settings {
 	int log_level;                   /* LogLevel=, a syslog level */
 	uint32_t units_max;              /* MaxUnits= */
+	uint32_t http_units_max;         /* MaxHTTPUnits=: units whose HTTP is measured */
 	char excludes[EXCLUDES_MAX][64]; /* Exclude=: fnmatch patterns of units not watched */
 	size_t n_excludes;
 	struct unit_rule *rules; /* owned; in order of files and lines: later ones win */

@@ -50,6 +50,7 @@ struct unit *unit_free(struct unit *u)
 		free(u->dependencies[i]);
 	free(u->dependencies);
 	incident_free(u->incident);
+	http_state_free(u->http);
 	free(u->own_rule);
 	free(u->deaths);
 	free(u->name);

@@ -7,6 +7,7 @@
 
 #include "death.h"
 #include "heal.h"
+#include "http.h"
 #include "settings.h"
 
 #include "../base/hash.h"
@@ -143,6 +144,7 @@ struct unit {
 	char obstacle[128]; /* what stands in the way of its start, seen when it last exited with an
 			     * error: "127.0.0.1:80 is in use by other.service"; "" nothing seen */
 	struct check_state check;
+	struct http_state *http; /* owned; NULL: its HTTP is not measured */
 
 	struct heal heal;
 	struct incident *incident; /* owned; open, or closed and in probation; NULL: none */

@@ -55,6 +55,12 @@ static const char *const heal_mode_words[HEAL_MODE_COUNT] = {
 	[HEAL_RESTART] = "restart",
 };
 
+static const char *const http_mode_words[HTTP_MODE_COUNT] = {
+	[HTTP_MODE_AUTO] = "auto",
+	[HTTP_MODE_YES] = "yes",
+	[HTTP_MODE_NO] = "no",
+};
+
 static const char *const heal_state_words[HEAL_STATE_COUNT] = {
 	[HEAL_STATE_IDLE] = "idle",
 	[HEAL_STATE_CONFIRM] = "confirm",
@@ -146,12 +152,14 @@ DEFINE_WORD(killer)
 DEFINE_WORD(outcome)
 DEFINE_WORD(initiator)
 DEFINE_WORD(heal_mode)
+DEFINE_WORD(http_mode)
 DEFINE_WORD(heal_state)
 DEFINE_WORD(action)
 DEFINE_WORD(verdict)
 DEFINE_WORD(severity)
 DEFINE_WORD(alert_state)
 DEFINE_PARSE(heal_mode)
+DEFINE_PARSE(http_mode)
 DEFINE_PARSE(severity)
 DEFINE_PARSE(cause)
 DEFINE_PARSE(verdict)

@@ -70,6 +70,14 @@ enum heal_mode {
 	HEAL_MODE_COUNT,
 };
 
+/* Whether a unit's HTTP is measured. */
+enum http_mode {
+	HTTP_MODE_AUTO, /* where it turns out to be HTTP */
+	HTTP_MODE_YES,  /* and it is a finding where it is not */
+	HTTP_MODE_NO,
+	HTTP_MODE_COUNT,
+};
+
 /* Where a unit stands in the healing state machine. */
 enum heal_state {
 	HEAL_STATE_IDLE,
@@ -144,6 +152,7 @@ const char *cause_word(enum cause v);
 const char *killer_word(enum killer v);
 const char *outcome_word(enum outcome v); /* with '_', as a metric label */
 const char *initiator_word(enum initiator v);
+const char *http_mode_word(enum http_mode v);
 const char *heal_mode_word(enum heal_mode v);
 const char *heal_state_word(enum heal_state v);
 const char *action_word(enum action v);
@@ -155,6 +164,7 @@ const char *severity_word(enum severity v);
 const char *alert_state_word(enum alert_state v);
 
 /* The value for a word, or -EINVAL. */
+int http_mode_parse(const char *s);
 int heal_mode_parse(const char *s);
 int severity_parse(const char *s);
 /* For reading stored records back; -EINVAL for a word of a newer version. */

@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* HTTP of one unit; see http.h. */
+#include "http.h"
+#include "../base/clock.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Native histograms of schema 3: 2^(k/8) seconds, here from 61 us to 32 s. */
+#define NATIVE_FIRST (-112)
+#define NATIVE_LAST 40
+
+const double http_classic_bounds[HTTP_CLASSIC_BOUNDS] = { .001, .0025, .005, .01, .025, .05, .075,
+	.1, .25, .5, .75, 1, 2.5, 5, 7.5, 10 };
+
+static const uint16_t known_codes[] = { HTTP_KNOWN_CODES };
+_Static_assert(ARRAY_SIZE(known_codes) < HTTP_CODES, "place 0 is for other codes");
+
+static const char *const method_words[HTTP_METHODS] = {
+	[HTTP_OTHER] = "_OTHER",
+	[HTTP_GET] = "GET",
+	[HTTP_HEAD] = "HEAD",
+	[HTTP_POST] = "POST",
+	[HTTP_PUT] = "PUT",
+	[HTTP_DELETE] = "DELETE",
+	[HTTP_OPTIONS] = "OPTIONS",
+	[HTTP_PATCH] = "PATCH",
+	[HTTP_CONNECT] = "CONNECT",
+	[HTTP_TRACE] = "TRACE",
+};
+
+static const char *const class_words[HTTP_CLASSES] = {
+	[HTTP_CLASS_OTHER] = "other",
+	[HTTP_CLASS_2XX] = "2xx",
+	[HTTP_CLASS_3XX] = "3xx",
+	[HTTP_CLASS_4XX] = "4xx",
+	[HTTP_CLASS_5XX] = "5xx",
+};
+
+static const char *const incomplete_words[HTTP_INCOMPLETE_REASONS] = {
+	[HTTP_CLIENT_RESET] = "client_reset",
+	[HTTP_SERVER_RESET] = "server_reset",
+	[HTTP_SERVER_DIED] = "server_died",
+	[HTTP_TIMED_OUT] = "timed_out",
+};
+
+static const char *const untracked_words[HTTP_UNTRACKED_REASONS] = {
+	[HTTP_UNTRACKED_TLS] = "tls",
+	[HTTP_UNTRACKED_HTTP2] = "http2",
+	[HTTP_UNTRACKED_UPGRADED] = "upgraded",
+	[HTTP_UNTRACKED_NOT_HTTP] = "not_http",
+	[HTTP_UNTRACKED_FULL] = "table_full",
+	[HTTP_UNTRACKED_LOST] = "lost",
+};
+
+static const char *word(const char *const *words, unsigned int n, unsigned int i)
+{
+	return i < n ? words[i] : "unknown";
+}
+
+const char *http_method_word(enum http_method m)
+{
+	return word(method_words, HTTP_METHODS, m);
+}
+
+const char *http_class_word(enum http_class c)
+{
+	return word(class_words, HTTP_CLASSES, c);
+}
+
+const char *http_incomplete_word(enum http_incomplete r)
+{
+	return word(incomplete_words, HTTP_INCOMPLETE_REASONS, r);
+}
+
+const char *http_untracked_word(enum http_untracked r)
+{
+	return word(untracked_words, HTTP_UNTRACKED_REASONS, r);
+}
+
+unsigned int http_code_of_place(unsigned int place)
+{
+	return place > 0 && place <= ARRAY_SIZE(known_codes) ? known_codes[place - 1] : 0;
+}
+
+unsigned int http_place_of_code(unsigned int code)
+{
+	for (unsigned int i = 0; i < ARRAY_SIZE(known_codes); i++)
+		if (known_codes[i] == code)
+			return i + 1;
+	return 0;
+}
+
+/* In the order of time: the merge of the native and the classic bounds, without doubles. */
+void http_bounds_ns(uint64_t ret[HTTP_BOUNDS])
+{
+	size_t classic = 0, n = 0;
+
+	for (int k = NATIVE_FIRST; k <= NATIVE_LAST; k++) {
+		double native = exp2((double)k / 8);
+
+		while (classic < HTTP_CLASSIC_BOUNDS && http_classic_bounds[classic] <= native) {
+			if (http_classic_bounds[classic] < native)
+				ret[n++] = (uint64_t)llround(http_classic_bounds[classic] * 1e9);
+			classic++;
+		}
+		/* Whole nanoseconds: what is at most the bound is at most its integral part. */
+		ret[n++] = (uint64_t)floor(native * 1e9);
+	}
+}
+
+struct http_state *http_state_new(
+	const volatile struct http_totals *totals, const volatile struct http_detail *detail)
+{
+	struct http_state *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return NULL;
+	s->totals = totals;
+	s->detail = detail;
+	return s;
+}
+
+struct http_state *http_state_free(struct http_state *s)
+{
+	if (s)
+		free(s->window);
+	free(s);
+	return NULL;
+}
+
+static uint64_t sum_of_class(const struct http_state *s, enum http_class class)
+{
+	uint64_t sum = 0;
+
+	for (unsigned int b = 0; b < HTTP_BUCKETS; b++)
+		sum += s->detail->histograms[HTTP_FIRST_BYTE][class][b];
+	return sum;
+}
+
+static void read_counts(const struct http_state *s, struct http_counts *ret)
+{
+	/* In this order, so that what is in flight never looks negative. */
+	ret->finished = s->totals->finished;
+	ret->started = s->totals->started;
+	ret->outgoing = s->totals->outgoing;
+	for (unsigned int i = 0; i < HTTP_INCOMPLETE_REASONS; i++)
+		ret->incomplete[i] = s->totals->incomplete[i];
+	for (unsigned int i = 0; i < HTTP_CLASSES; i++)
+		ret->answered[i] = s->detail ? sum_of_class(s, (enum http_class)i) : 0;
+}
+
+/* Differences of the histogram since the last tick; `second` NULL: only the beginning is taken. */
+static void take_histogram(const struct http_state *s, struct http_window *w, uint32_t *second)
+{
+	for (unsigned int b = 0; b < HTTP_BUCKETS; b++) {
+		uint64_t sum = 0;
+
+		for (unsigned int c = 0; c < HTTP_CLASSES; c++)
+			sum += s->detail->histograms[HTTP_FIRST_BYTE][c][b];
+		if (second)
+			second[b] = (uint32_t)(sum - w->first_byte_totals[b]);
+		w->first_byte_totals[b] = sum;
+	}
+}
+
+static void take_second(struct http_state *s, const struct http_counts *now, uint64_t now_ns)
+{
+	struct http_window *w = s->window;
+	const struct http_counts *before = &s->counts;
+	struct http_second *x = &w->seconds[w->n % HTTP_SECONDS];
+	uint32_t *histogram = w->first_bytes[w->n % HTTP_HISTOGRAM_SECONDS];
+	bool answers = false;
+
+	*x = (struct http_second) { .from_ns = s->tick_ns, .to_ns = now_ns };
+	x->started = (uint32_t)(now->started - before->started);
+	for (unsigned int i = 0; i < HTTP_CLASSES; i++) {
+		x->answered[i] = (uint32_t)(now->answered[i] - before->answered[i]);
+		answers = answers || x->answered[i];
+	}
+	for (unsigned int i = 0; i < HTTP_INCOMPLETE_REASONS; i++)
+		x->incomplete[i] = (uint32_t)(now->incomplete[i] - before->incomplete[i]);
+	if (answers)
+		s->last_answer_ns = now_ns;
+	if (x->started)
+		s->last_arrival_ns = now_ns;
+	memset(histogram, 0, sizeof(w->first_bytes[0]));
+	if (answers)
+		take_histogram(s, w, histogram);
+	w->n++;
+}
+
+void http_tick(struct http_state *s, uint64_t now_ns)
+{
+	struct http_counts now;
+
+	read_counts(s, &now);
+	if (!s->window && s->detail) {
+		s->window = calloc(1, sizeof(*s->window));
+		/* What was there before mendd looked is not of this second. */
+		if (s->window && !s->tick_ns)
+			take_histogram(s, s->window, NULL);
+	}
+	if (s->tick_ns && s->window)
+		take_second(s, &now, now_ns);
+	s->counts = now;
+	s->tick_ns = now_ns;
+	s->in_flight = now.started > now.finished ? now.started - now.finished : 0;
+	s->unanswered = s->in_flight ? s->totals->unanswered : 0;
+	s->unread = s->in_flight ? s->totals->unread : 0;
+	s->oldest_ns = s->in_flight ? s->totals->oldest_ns : 0;
+	s->oldest_unanswered_ns = s->in_flight ? s->totals->oldest_unanswered_ns : 0;
+}
+
+struct http_view http_view(const struct http_state *s, unsigned int seconds)
+{
+	struct http_view v = { .error_ratio = NAN };
+	const struct http_window *w = s ? s->window : NULL;
+	uint64_t from = UINT64_MAX, to = 0, unserved = 0;
+
+	for (uint64_t i = 1; w && i <= MIN(w->n, (uint64_t)MIN(seconds, HTTP_SECONDS)); i++) {
+		const struct http_second *x = &w->seconds[(w->n - i) % HTTP_SECONDS];
+
+		from = MIN(from, x->from_ns);
+		to = MAX(to, x->to_ns);
+		v.started += x->started;
+		for (unsigned int c = 0; c < HTTP_CLASSES; c++)
+			v.answered += x->answered[c];
+		v.errors += x->answered[HTTP_CLASS_5XX];
+		for (unsigned int r = 0; r < HTTP_INCOMPLETE_REASONS; r++)
+			v.incomplete += x->incomplete[r];
+		/* A client that gives up is not a failure of the service. */
+		unserved += x->incomplete[HTTP_SERVER_RESET] + x->incomplete[HTTP_SERVER_DIED];
+	}
+	v.errors += unserved;
+	if (from < to) {
+		v.span = (double)(to - from) / 1e9;
+		v.rate = (double)v.started / v.span;
+	}
+	if (v.answered + unserved)
+		v.error_ratio = (double)v.errors / (double)(v.answered + unserved);
+	return v;
+}
+
+uint64_t http_quantile_ns(
+	const struct http_state *s, unsigned int seconds, double q, uint64_t *ret_n)
+{
+	uint64_t sums[HTTP_BUCKETS] = {}, bounds[HTTP_BOUNDS], n = 0;
+	const struct http_window *w = s ? s->window : NULL;
+	double rank, below = 0;
+
+	for (uint64_t i = 1; w && i <= MIN(w->n, (uint64_t)MIN(seconds, HTTP_HISTOGRAM_SECONDS));
+		i++) {
+		const uint32_t *histogram = w->first_bytes[(w->n - i) % HTTP_HISTOGRAM_SECONDS];
+
+		for (unsigned int b = 0; b < HTTP_BUCKETS; b++) {
+			sums[b] += histogram[b];
+			n += histogram[b];
+		}
+	}
+	if (ret_n)
+		*ret_n = n;
+	if (n == 0)
+		return UINT64_MAX;
+	http_bounds_ns(bounds);
+	rank = q * (double)n;
+	for (unsigned int b = 0; b < HTTP_BOUNDS; b++) {
+		double low = b ? (double)bounds[b - 1] : 0, high = (double)bounds[b];
+
+		if (sums[b] && below + (double)sums[b] >= rank)
+			return (uint64_t)(low +
+					  (high - low) * MAX(rank - below, 0.0) / (double)sums[b]);
+		below += (double)sums[b];
+	}
+	return bounds[HTTP_BOUNDS - 1]; /* above all bounds: at least that */
+}
+
+uint64_t http_code_count(const struct http_state *s, enum http_method m, unsigned int place)
+{
+	return s && s->detail && m < HTTP_METHODS && place < HTTP_CODES ? s->detail->codes[m][place]
+									: 0;
+}
+
+void http_fold_classic(const struct http_state *s, enum http_clock clock, enum http_class class,
+	uint64_t ret[HTTP_CLASSIC_BOUNDS + 1], double *ret_sum)
+{
+	uint64_t bounds[HTTP_BOUNDS];
+	unsigned int to = 0;
+
+	memset(ret, 0, (HTTP_CLASSIC_BOUNDS + 1) * sizeof(*ret));
+	*ret_sum = 0;
+	if (!s || !s->detail)
+		return;
+	http_bounds_ns(bounds);
+	for (unsigned int b = 0; b < HTTP_BUCKETS; b++) {
+		while (to < HTTP_CLASSIC_BOUNDS &&
+			(b == HTTP_BOUNDS ||
+				bounds[b] > (uint64_t)llround(http_classic_bounds[to] * 1e9)))
+			to++;
+		ret[to] += s->detail->histograms[clock][class][b];
+	}
+	*ret_sum = (double)s->detail->sums_ns[clock][class] / 1e9;
+}
+
+int http_blindness(const struct http_state *s)
+{
+	uint64_t most = 0;
+	int found = -1;
+
+	if (!s || s->totals->started)
+		return -1;
+	for (unsigned int i = 0; i < HTTP_UNTRACKED_REASONS; i++)
+		if (s->totals->untracked[i] > most) {
+			most = s->totals->untracked[i];
+			found = (int)i;
+		}
+	return found;
+}

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * HTTP of one unit as the kernel counts it, and what the daemon remembers of the last seconds. The
+ * totals are the kernel's own memory, mapped: reading them is a load. The manager calls http_tick()
+ * once a second; judges and edges only read.
+ */
+#pragma once
+
+#include "../base/macros.h"
+#include "../../bpf/http_wire.h"
+
+enum {
+	HTTP_SECONDS = 64,           /* remembered */
+	HTTP_HISTOGRAM_SECONDS = 16, /* of these with their histogram of first bytes */
+	HTTP_WINDOW = 10, /* seconds: the window of the quantiles and rates that people are shown */
+	HTTP_CLASSIC_BOUNDS = 16,
+	HTTP_BOUNDS = HTTP_BUCKETS - 1,
+};
+
+/* Cumulative values at one moment. */
+struct http_counts {
+	uint64_t started, finished, outgoing;
+	uint64_t answered[HTTP_CLASSES];
+	uint64_t incomplete[HTTP_INCOMPLETE_REASONS];
+};
+
+/* What happened within one tick, about a second. */
+struct http_second {
+	uint64_t from_ns, to_ns;
+	uint32_t started;
+	uint32_t answered[HTTP_CLASSES];
+	uint32_t incomplete[HTTP_INCOMPLETE_REASONS];
+};
+
+/* Seconds are a ring, newest at (n - 1) % size; first bytes are of all classes. */
+struct http_window {
+	uint64_t n;
+	struct http_second seconds[HTTP_SECONDS];
+	uint32_t first_bytes[HTTP_HISTOGRAM_SECONDS][HTTP_BUCKETS];
+	uint64_t first_byte_totals[HTTP_BUCKETS]; /* cumulative, as of the last tick */
+};
+
+struct http_state {
+	const volatile struct http_totals *totals; /* borrowed: memory of the kernel */
+	const volatile struct http_detail *detail; /* borrowed; NULL: no HTTP seen yet */
+
+	/* As of the last tick; all below is owned by http_tick(). */
+	uint64_t tick_ns; /* 0: never */
+	struct http_counts counts;
+	uint64_t in_flight;            /* requests that have arrived and are not finished */
+	uint64_t unanswered;           /* of these: no first byte yet */
+	uint64_t unread;               /* of these: not read by the application yet */
+	uint64_t oldest_ns;            /* arrival of the oldest in flight; 0: none */
+	uint64_t oldest_unanswered_ns; /* arrival of the oldest without a first byte; 0: none */
+	uint64_t last_answer_ns;  /* tick at which answers were last seen to have been given; 0:
+				     never */
+	uint64_t last_arrival_ns; /* the same of requests */
+
+	struct http_window *window; /* owned; NULL before the first request: most units have none */
+};
+
+/* What the last `seconds` seconds say. */
+struct http_view {
+	double span;         /* seconds that this is really about; 0: nothing yet */
+	uint64_t started;    /* requests that arrived */
+	uint64_t answered;   /* first bytes given, all classes */
+	uint64_t errors;     /* 5xx, and requests that the server left unanswered */
+	uint64_t incomplete; /* all reasons */
+	double rate;         /* arrivals per second */
+	double error_ratio;  /* errors / (answered + errors without answer); NAN: none */
+};
+
+/* NULL for lack of memory. */
+struct http_state *http_state_new(
+	const volatile struct http_totals *totals, const volatile struct http_detail *detail);
+struct http_state *http_state_free(struct http_state *s);
+
+/*
+ * Takes the differences since the last tick into the window. Costs nothing for a unit without
+ * traffic. The first tick only takes the present values as the beginning.
+ */
+void http_tick(struct http_state *s, uint64_t now_ns);
+
+/* The newest `seconds` seconds (at most HTTP_SECONDS); s may be NULL. */
+struct http_view http_view(const struct http_state *s, unsigned int seconds);
+
+/*
+ * The q-quantile (0 to 1) of the first-byte time over the newest `seconds` seconds (at most
+ * HTTP_HISTOGRAM_SECONDS), in nanoseconds: the upper bound of the bucket that holds it,
+ * interpolated within the bucket (factor 2^(1/8), so at most 9 % wide). *ret_n (may be NULL) is the
+ * number of answers. UINT64_MAX: there were none.
+ */
+uint64_t http_quantile_ns(
+	const struct http_state *s, unsigned int seconds, double q, uint64_t *ret_n);
+
+/* One cell of the details, 0 where there are none yet. */
+uint64_t http_code_count(const struct http_state *s, enum http_method m, unsigned int place);
+/* The status code of a place; 0 for place 0 ("other") and for unused places. */
+unsigned int http_code_of_place(unsigned int place);
+unsigned int http_place_of_code(unsigned int code);
+
+/* Folds one histogram of the kernel into the classic Prometheus buckets, not cumulative; the sum of
+ * seconds in *ret_sum. Zeroes where there are no details yet. */
+extern const double http_classic_bounds[HTTP_CLASSIC_BOUNDS];
+void http_fold_classic(const struct http_state *s, enum http_clock clock, enum http_class class,
+	uint64_t ret[HTTP_CLASSIC_BOUNDS + 1], double *ret_sum);
+
+/* The kernel's bounds in nanoseconds, inclusive, rising. */
+void http_bounds_ns(uint64_t ret[HTTP_BOUNDS]);
+
+/*
+ * Whether connections came that could not be measured and none that could: what to tell people, a
+ * word of http_untracked_word(); -1: HTTP is seen, or nothing came at all.
+ */
+int http_blindness(const struct http_state *s);
+
+const char *http_method_word(enum http_method m);         /* "GET", "_OTHER" */
+const char *http_class_word(enum http_class c);           /* "2xx", "other" */
+const char *http_incomplete_word(enum http_incomplete r); /* "client_reset" */
+const char *http_untracked_word(enum http_untracked r);   /* "tls" */
