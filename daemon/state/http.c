@@ -93,7 +93,7 @@ unsigned int http_place_of_code(unsigned int code)
 }
 
 /* In the order of time: the merge of the native and the classic bounds, without doubles. */
-void http_bounds_ns(uint64_t ret[HTTP_BOUNDS])
+static void compute_bounds(uint64_t ret[HTTP_BOUNDS])
 {
 	size_t classic = 0, n = 0;
 
@@ -108,6 +108,21 @@ void http_bounds_ns(uint64_t ret[HTTP_BOUNDS])
 		/* Whole nanoseconds: what is at most the bound is at most its integral part. */
 		ret[n++] = (uint64_t)floor(native * 1e9);
 	}
+}
+
+/* Computed once: a scrape needs them a dozen times for each unit. The daemon has one thread. */
+static const uint64_t *bounds_ns(void)
+{
+	static uint64_t bounds[HTTP_BOUNDS];
+
+	if (!bounds[0])
+		compute_bounds(bounds);
+	return bounds;
+}
+
+void http_bounds_ns(uint64_t ret[HTTP_BOUNDS])
+{
+	memcpy(ret, bounds_ns(), HTTP_BOUNDS * sizeof(*ret));
 }
 
 struct http_state *http_state_new(
@@ -130,80 +145,141 @@ struct http_state *http_state_free(struct http_state *s)
 	return NULL;
 }
 
-static uint64_t sum_of_class(const struct http_state *s, enum http_class class)
-{
-	uint64_t sum = 0;
+/* What the details say of all answers so far. */
+struct sums {
+	uint64_t answered[HTTP_CLASSES];
+	uint64_t first_bytes[HTTP_BUCKETS], queues[HTTP_BUCKETS]; /* of all classes */
+};
 
-	for (unsigned int b = 0; b < HTTP_BUCKETS; b++)
-		sum += s->detail->histograms[HTTP_FIRST_BYTE][class][b];
-	return sum;
-}
-
-static void read_counts(const struct http_state *s, struct http_counts *ret)
+static void read_details(const struct http_state *s, struct sums *ret)
 {
-	/* In this order, so that what is in flight never looks negative. */
-	ret->finished = s->totals->finished;
-	ret->started = s->totals->started;
-	ret->outgoing = s->totals->outgoing;
-	for (unsigned int i = 0; i < HTTP_INCOMPLETE_REASONS; i++)
-		ret->incomplete[i] = s->totals->incomplete[i];
-	for (unsigned int i = 0; i < HTTP_CLASSES; i++)
-		ret->answered[i] = s->detail ? sum_of_class(s, (enum http_class)i) : 0;
-}
-
-/* Differences of the histogram since the last tick; `second` NULL: only the beginning is taken. */
-static void take_histogram(const struct http_state *s, struct http_window *w, uint32_t *second)
-{
+	memset(ret, 0, sizeof(*ret));
+	if (!s->detail)
+		return;
 	for (unsigned int b = 0; b < HTTP_BUCKETS; b++) {
-		uint64_t sum = 0;
+		for (unsigned int c = 0; c < HTTP_CLASSES; c++) {
+			uint64_t n = s->detail->histograms[HTTP_FIRST_BYTE][c][b];
 
-		for (unsigned int c = 0; c < HTTP_CLASSES; c++)
-			sum += s->detail->histograms[HTTP_FIRST_BYTE][c][b];
-		if (second)
-			second[b] = (uint32_t)(sum - w->first_byte_totals[b]);
-		w->first_byte_totals[b] = sum;
+			ret->answered[c] += n;
+			ret->first_bytes[b] += n;
+		}
+		ret->queues[b] = s->detail->histograms[HTTP_QUEUE][HTTP_CLASS_OTHER][b];
 	}
 }
 
-static void take_second(struct http_state *s, const struct http_counts *now, uint64_t now_ns)
+static struct http_counts read_totals(const struct http_state *s)
+{
+	struct http_counts c = {};
+
+	/* In this order, so that what is in flight never looks negative. */
+	c.finished = s->totals->finished;
+	c.started = s->totals->started;
+	c.outgoing = s->totals->outgoing;
+	for (unsigned int i = 0; i < HTTP_INCOMPLETE_REASONS; i++)
+		c.incomplete[i] = s->totals->incomplete[i];
+	return c;
+}
+
+struct http_counts http_counts_now(const struct http_state *s)
+{
+	struct http_counts c = read_totals(s);
+	struct sums sums;
+
+	read_details(s, &sums);
+	memcpy(c.answered, sums.answered, sizeof(c.answered));
+	return c;
+}
+
+uint64_t http_errors(const struct http_counts *c)
+{
+	return c->answered[HTTP_CLASS_5XX] + c->incomplete[HTTP_SERVER_RESET] +
+	       c->incomplete[HTTP_SERVER_DIED];
+}
+
+/* What was added; a memory that was emptied meanwhile has added nothing. */
+static uint32_t increase(uint64_t now, uint64_t before)
+{
+	return now > before ? (uint32_t)MIN(now - before, (uint64_t)UINT32_MAX) : 0;
+}
+
+static void take_histogram(uint32_t *second, const uint64_t *now, uint64_t *before)
+{
+	for (unsigned int b = 0; b < HTTP_BUCKETS; b++) {
+		second[b] = increase(now[b], before[b]);
+		before[b] = now[b];
+	}
+}
+
+static void take_second(struct http_state *s, const struct http_counts *now,
+	const struct sums *sums /* NULL: nothing has changed */, uint64_t now_ns)
 {
 	struct http_window *w = s->window;
 	const struct http_counts *before = &s->counts;
 	struct http_second *x = &w->seconds[w->n % HTTP_SECONDS];
-	uint32_t *histogram = w->first_bytes[w->n % HTTP_HISTOGRAM_SECONDS];
-	bool answers = false;
+	size_t h = w->n % HTTP_HISTOGRAM_SECONDS;
 
 	*x = (struct http_second) { .from_ns = s->tick_ns, .to_ns = now_ns };
-	x->started = (uint32_t)(now->started - before->started);
+	if (sums) {
+		take_histogram(w->first_bytes[h], sums->first_bytes, w->first_byte_totals);
+		take_histogram(w->queues[h], sums->queues, w->queue_totals);
+	} else {
+		memset(w->first_bytes[h], 0, sizeof(w->first_bytes[h]));
+		memset(w->queues[h], 0, sizeof(w->queues[h]));
+	}
+	x->started = increase(now->started, before->started);
 	for (unsigned int i = 0; i < HTTP_CLASSES; i++) {
-		x->answered[i] = (uint32_t)(now->answered[i] - before->answered[i]);
-		answers = answers || x->answered[i];
+		x->answered[i] = increase(now->answered[i], before->answered[i]);
+		if (x->answered[i])
+			s->last_answer_ns = now_ns;
 	}
 	for (unsigned int i = 0; i < HTTP_INCOMPLETE_REASONS; i++)
-		x->incomplete[i] = (uint32_t)(now->incomplete[i] - before->incomplete[i]);
-	if (answers)
-		s->last_answer_ns = now_ns;
+		x->incomplete[i] = increase(now->incomplete[i], before->incomplete[i]);
 	if (x->started)
 		s->last_arrival_ns = now_ns;
-	memset(histogram, 0, sizeof(w->first_bytes[0]));
-	if (answers)
-		take_histogram(s, w, histogram);
 	w->n++;
+}
+
+/*
+ * Begins with the present counts where they are older than the last tick: then nobody knows of
+ * which second they are.
+ */
+static void begin_window(struct http_state *s, const struct sums *sums)
+{
+	uint64_t before = 0;
+
+	for (unsigned int i = 0; i < HTTP_CLASSES; i++)
+		before += s->counts.answered[i];
+	s->window = calloc(1, sizeof(*s->window));
+	if (!s->window || (s->tick_ns && !before))
+		return;
+	memcpy(s->window->first_byte_totals, sums->first_bytes, sizeof(sums->first_bytes));
+	memcpy(s->window->queue_totals, sums->queues, sizeof(sums->queues));
 }
 
 void http_tick(struct http_state *s, uint64_t now_ns)
 {
-	struct http_counts now;
+	struct http_counts now = read_totals(s);
+	bool changed = !s->tick_ns || now.started != s->counts.started ||
+		       now.finished != s->counts.finished || s->in_flight;
+	struct sums sums;
 
-	read_counts(s, &now);
-	if (!s->window && s->detail) {
-		s->window = calloc(1, sizeof(*s->window));
-		/* What was there before mendd looked is not of this second. */
-		if (s->window && !s->tick_ns)
-			take_histogram(s, s->window, NULL);
+	/*
+	 * The details are read once more after the last change: the kernel may have been between
+	 * its two counts when they were read before.
+	 */
+	if (changed || !s->settled) {
+		read_details(s, &sums);
+		memcpy(now.answered, sums.answered, sizeof(now.answered));
+		if (!s->window && (s->detail || now.started))
+			begin_window(s, &sums);
+		if (s->tick_ns && s->window)
+			take_second(s, &now, &sums, now_ns);
+	} else {
+		memcpy(now.answered, s->counts.answered, sizeof(now.answered));
+		if (s->window)
+			take_second(s, &now, NULL, now_ns);
 	}
-	if (s->tick_ns && s->window)
-		take_second(s, &now, now_ns);
+	s->settled = !changed;
 	s->counts = now;
 	s->tick_ns = now_ns;
 	s->in_flight = now.started > now.finished ? now.started - now.finished : 0;
@@ -243,16 +319,17 @@ struct http_view http_view(const struct http_state *s, unsigned int seconds)
 	return v;
 }
 
-uint64_t http_quantile_ns(
-	const struct http_state *s, unsigned int seconds, double q, uint64_t *ret_n)
+static uint64_t quantile(const struct http_window *w,
+	const uint32_t (*histograms)[HTTP_BUCKETS] /* a ring */, unsigned int seconds, double q,
+	uint64_t *ret_n)
 {
-	uint64_t sums[HTTP_BUCKETS] = {}, bounds[HTTP_BOUNDS], n = 0;
-	const struct http_window *w = s ? s->window : NULL;
+	uint64_t sums[HTTP_BUCKETS] = {}, n = 0;
+	const uint64_t *bounds = bounds_ns();
 	double rank, below = 0;
 
 	for (uint64_t i = 1; w && i <= MIN(w->n, (uint64_t)MIN(seconds, HTTP_HISTOGRAM_SECONDS));
 		i++) {
-		const uint32_t *histogram = w->first_bytes[(w->n - i) % HTTP_HISTOGRAM_SECONDS];
+		const uint32_t *histogram = histograms[(w->n - i) % HTTP_HISTOGRAM_SECONDS];
 
 		for (unsigned int b = 0; b < HTTP_BUCKETS; b++) {
 			sums[b] += histogram[b];
@@ -263,7 +340,6 @@ uint64_t http_quantile_ns(
 		*ret_n = n;
 	if (n == 0)
 		return UINT64_MAX;
-	http_bounds_ns(bounds);
 	rank = q * (double)n;
 	for (unsigned int b = 0; b < HTTP_BOUNDS; b++) {
 		double low = b ? (double)bounds[b - 1] : 0, high = (double)bounds[b];
@@ -276,6 +352,22 @@ uint64_t http_quantile_ns(
 	return bounds[HTTP_BOUNDS - 1]; /* above all bounds: at least that */
 }
 
+uint64_t http_quantile_ns(
+	const struct http_state *s, unsigned int seconds, double q, uint64_t *ret_n)
+{
+	const struct http_window *w = s ? s->window : NULL;
+
+	return quantile(w, w ? w->first_bytes : NULL, seconds, q, ret_n);
+}
+
+uint64_t http_queue_quantile_ns(
+	const struct http_state *s, unsigned int seconds, double q, uint64_t *ret_n)
+{
+	const struct http_window *w = s ? s->window : NULL;
+
+	return quantile(w, w ? w->queues : NULL, seconds, q, ret_n);
+}
+
 uint64_t http_code_count(const struct http_state *s, enum http_method m, unsigned int place)
 {
 	return s && s->detail && m < HTTP_METHODS && place < HTTP_CODES ? s->detail->codes[m][place]
@@ -285,14 +377,13 @@ uint64_t http_code_count(const struct http_state *s, enum http_method m, unsigne
 void http_fold_classic(const struct http_state *s, enum http_clock clock, enum http_class class,
 	uint64_t ret[HTTP_CLASSIC_BOUNDS + 1], double *ret_sum)
 {
-	uint64_t bounds[HTTP_BOUNDS];
+	const uint64_t *bounds = bounds_ns();
 	unsigned int to = 0;
 
 	memset(ret, 0, (HTTP_CLASSIC_BOUNDS + 1) * sizeof(*ret));
 	*ret_sum = 0;
 	if (!s || !s->detail)
 		return;
-	http_bounds_ns(bounds);
 	for (unsigned int b = 0; b < HTTP_BUCKETS; b++) {
 		while (to < HTTP_CLASSIC_BOUNDS &&
 			(b == HTTP_BOUNDS ||

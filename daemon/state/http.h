@@ -37,7 +37,10 @@ struct http_window {
 	uint64_t n;
 	struct http_second seconds[HTTP_SECONDS];
 	uint32_t first_bytes[HTTP_HISTOGRAM_SECONDS][HTTP_BUCKETS];
-	uint64_t first_byte_totals[HTTP_BUCKETS]; /* cumulative, as of the last tick */
+	uint32_t queues[HTTP_HISTOGRAM_SECONDS][HTTP_BUCKETS];
+	/* Cumulative, as of the last tick. */
+	uint64_t first_byte_totals[HTTP_BUCKETS];
+	uint64_t queue_totals[HTTP_BUCKETS];
 };
 
 struct http_state {
@@ -46,6 +49,7 @@ struct http_state {
 
 	/* As of the last tick; all below is owned by http_tick(). */
 	uint64_t tick_ns; /* 0: never */
+	bool settled;     /* the last tick found nothing new */
 	struct http_counts counts;
 	uint64_t in_flight;            /* requests that have arrived and are not finished */
 	uint64_t unanswered;           /* of these: no first byte yet */
@@ -81,6 +85,12 @@ struct http_state *http_state_free(struct http_state *s);
  */
 void http_tick(struct http_state *s, uint64_t now_ns);
 
+/* The counts at this very moment, without waiting for a tick: loads from the kernel's memory. */
+struct http_counts http_counts_now(const struct http_state *s);
+/* Of these, in all: 5xx, and requests that the server left unanswered. A client that gives up is
+ * not a failure of the service. */
+uint64_t http_errors(const struct http_counts *c);
+
 /* The newest `seconds` seconds (at most HTTP_SECONDS); s may be NULL. */
 struct http_view http_view(const struct http_state *s, unsigned int seconds);
 
@@ -91,6 +101,9 @@ struct http_view http_view(const struct http_state *s, unsigned int seconds);
  * number of answers. UINT64_MAX: there were none.
  */
 uint64_t http_quantile_ns(
+	const struct http_state *s, unsigned int seconds, double q, uint64_t *ret_n);
+/* The same of the time from arrival to the first read by the application. */
+uint64_t http_queue_quantile_ns(
 	const struct http_state *s, unsigned int seconds, double q, uint64_t *ret_n);
 
 /* One cell of the details, 0 where there are none yet. */
