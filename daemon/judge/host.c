@@ -181,6 +181,11 @@ static bool counts(const struct unit *u, uint64_t now_ns, bool lately)
 	return is_bad(u, now_ns, lately) || is_down_lately(u, now_ns);
 }
 
+bool host_counts(const struct unit *u, uint64_t now_ns)
+{
+	return counts(u, now_ns, true);
+}
+
 static void take_census(const struct world *w, uint64_t now_ns, bool lately, struct census *c)
 {
 	size_t cursor = 0;

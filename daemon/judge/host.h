@@ -24,5 +24,8 @@ void host_note_pressure(struct host_state *h, const struct pressure *p, uint64_t
 /* Steps the alerts of the host by what its units' alerts are now: after all were judged. */
 void host_judge(struct world *w, uint64_t now_ns);
 
+/* Whether the unit is one of the bad ones of a correlated failure. */
+bool host_counts(const struct unit *u, uint64_t now_ns);
+
 /* Whether the pressure should be read: something is pending or fires. */
 bool host_wants_pressure(const struct world *w);
