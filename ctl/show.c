@@ -85,6 +85,30 @@ static void print_budget(const json_t *e)
 	puts(i ? ")" : "");
 }
 
+static void print_alerts(const struct ctl *c, const json_t *alerts)
+{
+	const char *key = "Alerts";
+	const json_t *a;
+	size_t i;
+
+	json_array_foreach (alerts, i, a) {
+		const char *state = get_text(a, "state");
+		char away[TIME_SIZE];
+
+		printf("%12s%s ", key, *key ? ":" : " ");
+		key = "";
+		printf("%s ", get_text(a, "rule"));
+		put_colored(c, str_eq(state, "firing") ? COLOR_BAD : COLOR_NONE, state);
+		if (get_number(a, "since_usec") > 0 && !str_eq(state, "inactive"))
+			printf(" (%s)", format_relative(get_number(a, "since_usec"), away));
+		if (*get_text(a, "text")) {
+			printf(": ");
+			put_clean(stdout, get_text(a, "text"));
+		}
+		putchar('\n');
+	}
+}
+
 static void print_attempt(const json_t *a)
 {
 	if (!json_is_object(a))
@@ -153,6 +177,7 @@ int verb_explain(struct ctl *c, int argc, char **argv)
 		line("Cause", get_text(json_object_get(e, "trouble"), "cause"));
 		line("Trouble", get_text(json_object_get(e, "trouble"), "text"));
 		line("Incident", get_text(e, "incident"));
+		print_alerts(c, json_object_get(e, "alerts"));
 		print_budget(e);
 		print_attempt(json_object_get(e, "attempt"));
 		print_decision(c, json_object_get(e, "decision"));

@@ -225,6 +225,7 @@ static int open_all(struct manager *m)
 		world_feature(&m->world, "sockets", false, "sock_diag is not to be had");
 	else
 		world_feature(&m->world, "sockets", true, "who listens where, from sock_diag");
+	manager_open_pressure(m);
 	open_kernel(m);
 	r = systemd_new(&m->systemd, m->bus, &m->world, &manager_systemd_handlers, m);
 	if (r < 0)

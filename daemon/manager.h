@@ -7,9 +7,11 @@
  *     manager_units.c   which units are watched, with which settings
  *     manager_tick.c    housekeeping
  *     manager_events.c  what the kernel, PID 1 and people report becomes unit state
+ *     manager_level.c   what is sampled becomes alerts, once a second
  *     manager_sockets.c who listens where
  *     manager_step.c    asks the policy what to do with a unit, and does it
- *     manager_tell.c    tells the sinks: journal records with their evidence
+ *     manager_tell.c    tells the sinks: journal records
+ *     manager_evidence.c what is known of a unit in trouble, before anything is done
  *     manager_verbs.c   what people ask for over D-Bus
  */
 #pragma once
@@ -27,6 +29,8 @@
 #include "base/log.h"
 
 #include "../plugins/message-ids.h"
+
+#define CGROUP_ROOT "/sys/fs/cgroup"
 
 enum {
 	/* Cgroups of units, with tombstones: late records still find their unit's name. */
@@ -64,6 +68,8 @@ struct manager {
 	bool store_failing;
 	bool store_renewed; /* it was damaged and begins anew */
 	int exit_code;
+	int pressure_error; /* of the last reading of the host's pressure; 0: none */
+	enum alert_state told_host[RULE_COUNT - RULE_UNIT_COUNT];
 };
 
 /* A death in a cgroup that is gone, and whose name a former run of mendd has known. */
@@ -88,6 +94,9 @@ struct unit_edge {
 	enum heal_state told_state;
 	enum refusal told_refusal;
 	enum health told_health;
+	bool told_down; /* that the alert unit-down fires */
+	enum alert_state told_alerts[RULE_UNIT_COUNT];
+	uint32_t alone; /* bits of rules that fire without an incident: also told when over */
 };
 
 int manager_new(struct manager **ret);
@@ -120,6 +129,26 @@ int manager_on_observation(void *userdata, const struct mend_observation *o);
 struct unit *manager_unit_of_cgroup(struct manager *m, uint64_t id); /* NULL: of none */
 void manager_forget_cgroups(struct manager *m, uint64_t now_ns);
 
+/* manager_level.c */
+/* Once a second, after the HTTP of all units was read (http_tick()). */
+void manager_judge_levels(struct manager *m, uint64_t now);
+/* The same for one unit, after a result of its check or probe. */
+void manager_judge_unit(struct manager *m, struct unit *u);
+/* Makes the next tick come sooner or more exactly where something pending needs it. */
+void manager_pace_levels(
+	const struct manager *m, uint64_t now, uint64_t *delay_usec, uint64_t *accuracy_usec);
+/* Whether the host's pressure can be read at all, as a feature. */
+void manager_open_pressure(struct manager *m);
+/* What is counted from now on is of the restarted unit; and while that is verified, counts anew. */
+void manager_mark_restart(struct unit *u, uint64_t now);
+void manager_sample_restart(struct unit *u, uint64_t now);
+/*
+ * The result of one probe, from whoever makes them. status: MEND_OK, MEND_CRITICAL (asked, and not
+ * well), or MEND_UNKNOWN (could not be asked: neither good nor bad).
+ */
+void manager_on_probe(
+	struct manager *m, const char *unit, int status, uint64_t took_ns, const char *text);
+
 /* manager_sockets.c */
 /* Reads who listens where, and takes that as the normal state of units that are well. */
 void manager_read_sockets(struct manager *m);
@@ -143,11 +172,16 @@ void manager_tell_unit(struct manager *m, const struct unit *u, enum message_kin
 	int priority, const char *format, ...) _printf_(5, 6);
 void manager_tell_host(struct manager *m, enum message_kind kind, int priority, const char *format,
 	...) _printf_(4, 5);
+/* An alert that has no incident; `text` as the alert has it. */
+void manager_tell_alert(struct manager *m, const struct unit *u, enum rule rule,
+	enum message_kind kind, int priority, const char *text);
 void manager_tell_helper(struct manager *m, const struct unit *u, const struct death *d);
+void manager_status(struct manager *m);
+
+/* manager_evidence.c */
 /* Evidence of the present trouble as a JSON object, owned by the caller; NULL for lack of memory.
  */
-char *manager_evidence(const struct unit *u);
-void manager_status(struct manager *m);
+char *manager_evidence(const struct manager *m, const struct unit *u);
 
 /* manager_verbs.c */
 void manager_fill_verbs(struct manager *m, struct verbs *ret);

@@ -12,7 +12,6 @@
 
 /* How long a cgroup that is gone keeps its name: far longer than a record can be late. */
 #define TOMBSTONE_NS (60 * NSEC_PER_SEC)
-#define CGROUP_ROOT "/sys/fs/cgroup"
 
 struct cgroup_name {
 	uint64_t id;
@@ -434,7 +433,7 @@ void manager_on_check(void *userdata, const char *unit, const struct mend_verdic
 		u->heal.state != HEAL_STATE_ACT && u->heal.state != HEAL_STATE_VERIFY)
 		manager_tell_unit(m, u, MESSAGE_CHECK_FAILED,
 			v->status == MEND_CRITICAL ? LOG_ERR : LOG_WARNING, "check: %s", v->text);
-	manager_step(m, u);
+	manager_judge_unit(m, u);
 }
 
 int manager_on_observation(void *userdata, const struct mend_observation *o)

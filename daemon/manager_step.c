@@ -7,6 +7,7 @@
 #include "manager.h"
 #include "base/clock.h"
 #include "judge/cause.h"
+#include "judge/level.h"
 
 /* A decision leads to the next at most this often at once; the rest waits for the timer. */
 #define STEPS_AT_ONCE 8
@@ -25,6 +26,19 @@ static void store_incident(struct manager *m, const struct unit *u)
 	store_put_unit(m->store, u, NULL, NULL);
 }
 
+/* The alert of deaths follows the incident, while that is about a death. */
+static void tell_down(struct manager *m, struct unit *u)
+{
+	struct unit_edge *e = u->edge;
+	bool down = u->incident && u->incident->open && u->heal.trouble.rule == RULE_UNIT_DOWN;
+
+	if (!e || e->told_down == down)
+		return;
+	e->told_down = down;
+	api_alert_changed(
+		m->api, u, rule_word(RULE_UNIT_DOWN), down ? ALERT_FIRING : ALERT_RESOLVED);
+}
+
 static void close_incident(struct manager *m, struct unit *u, uint64_t now, const char *resolution)
 {
 	struct incident *i = u->incident;
@@ -37,7 +51,7 @@ static void close_incident(struct manager *m, struct unit *u, uint64_t now, cons
 	str_copy(i->resolution, sizeof(i->resolution), resolution);
 	incident_note(i, now, "closed", "%s", resolution);
 	api_incident_closed(m->api, i);
-	api_alert_changed(m->api, u, "unit-down", ALERT_RESOLVED);
+	tell_down(m, u);
 }
 
 void manager_open_incident(struct manager *m, struct unit *u, uint64_t now)
@@ -56,6 +70,11 @@ void manager_open_incident(struct manager *m, struct unit *u, uint64_t now)
 			m, u, MESSAGE_RELAPSE, LOG_WARNING, "went bad again: %s", t->text);
 	} else if (i) {
 		incident_note(i, t->time_ns, "failed", "%s", t->text);
+		/* Slowness was only the beginning of it. */
+		if (i->cause == CAUSE_SLOW || i->cause == CAUSE_OVERLOAD) {
+			i->cause = t->cause;
+			str_copy(i->summary, sizeof(i->summary), t->text);
+		}
 	} else {
 		i = u->incident = incident_new(u->name, t, now, clock_realtime_usec());
 		if (!i)
@@ -75,8 +94,13 @@ void manager_open_incident(struct manager *m, struct unit *u, uint64_t now)
 	d = unit_find_death(u, t->pid);
 	if (d && !i->death.time_ns)
 		i->death = *d;
+	/* Of what is sampled each finding has its own figures; a death has one evidence. */
+	if (i->evidence && t->rule != RULE_UNIT_DOWN) {
+		free(i->evidence);
+		i->evidence = NULL;
+	}
 	if (!i->evidence)
-		i->evidence = manager_evidence(u);
+		i->evidence = manager_evidence(m, u);
 	((struct unit_edge *)u->edge)->opened = true;
 }
 
@@ -90,7 +114,7 @@ static void tell_opened(struct manager *m, struct unit *u)
 	e->opened = false;
 	if (u->incident && u->incident->relapses == 0)
 		api_incident_opened(m->api, u->incident);
-	api_alert_changed(m->api, u, "unit-down", ALERT_FIRING);
+	tell_down(m, u);
 }
 
 void manager_close_gone(struct manager *m, struct unit *u, uint64_t now)
@@ -139,6 +163,7 @@ static void on_action(void *userdata, const char *unit, const struct mend_action
 		break;
 	}
 	a->done_ns = now;
+	manager_mark_restart(u, now);
 	if (u->incident)
 		incident_note(u->incident, now, a->job == JOB_DONE ? "restarted" : "failed", "%s",
 			a->job == JOB_DONE ? "systemd says that it has started" : a->error);
@@ -265,8 +290,10 @@ static void tell_decision(struct manager *m, struct unit *u, const struct decisi
 	if (is_told(u))
 		return;
 	if (!e->told)
-		manager_tell_unit(
-			m, u, MESSAGE_UNIT_FAILED, LOG_ERR, "%s, %s", h->trouble.text, d->text);
+		manager_tell_unit(m, u,
+			h->trouble.rule == RULE_UNIT_DOWN ? MESSAGE_UNIT_FAILED
+							  : MESSAGE_ALERT_FIRING,
+			LOG_ERR, "%s, %s", h->trouble.text, d->text);
 	if (h->state == HEAL_STATE_EXHAUSTED)
 		manager_tell_unit(
 			m, u, MESSAGE_EXHAUSTED, LOG_CRIT, "%s; a person is needed", d->text);
@@ -394,6 +421,12 @@ static void set_health(struct manager *m, struct unit *u, enum finding finding)
 	} else if (check_is_bad(u) && unit_is_up(u)) {
 		u->health = HEALTH_UNHEALTHY;
 		snprintf(u->health_reason, sizeof(u->health_reason), "check: %s", u->check.text);
+	} else if (level_gravest(u, ALERT_FIRING) != RULE_UNIT_DOWN && unit_is_up(u)) {
+		/* Heal=off: no incident, but no secret either. The figures change all the time:
+		 * mendctl explain has them. */
+		u->health = HEALTH_UNHEALTHY;
+		snprintf(u->health_reason, sizeof(u->health_reason), "its alert %s fires",
+			rule_word(level_gravest(u, ALERT_FIRING)));
 	} else if (unit_is_up(u)) {
 		u->health = HEALTH_HEALTHY;
 		snprintf(u->health_reason, sizeof(u->health_reason), "%s (%s)",
@@ -420,6 +453,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 
 	if (u->heal.state == HEAL_STATE_VERIFY) {
 		manager_read_sockets(e->manager);
+		manager_sample_restart(u, clock_monotonic_ns());
 		if (*u->settings.check)
 			plugin_host_check_now(e->manager->plugins, u->name);
 	}
@@ -452,10 +486,12 @@ void manager_step(struct manager *m, struct unit *u)
 	uint64_t now = clock_monotonic_ns();
 	enum finding finding;
 	struct trouble t;
+	bool found;
 
 	finding = cause_find(u, &t);
-	if (finding == FINDING_TROUBLE && u->settings.heal != HEAL_OFF &&
-		policy_take_trouble(u, &t, now)) {
+	found = finding == FINDING_TROUBLE ||
+		(finding == FINDING_NONE && level_find(u, &m->world, &t));
+	if (found && u->settings.heal != HEAL_OFF && policy_take_trouble(u, &t, now)) {
 		struct unit_edge *e = u->edge;
 
 		e->told = false;
@@ -505,8 +541,14 @@ static void resume(struct manager *m, struct stored_incident *s)
 	u->incident = TAKE_PTR(s->incident);
 	policy_resume(u, i, &s->attempt, now);
 	e = u->edge;
-	if (e)
-		e->told = true; /* by the former run */
+	if (e) { /* by the former run */
+		enum rule rule = u->heal.trouble.rule;
+
+		e->told = true;
+		e->told_down = rule == RULE_UNIT_DOWN;
+		if (rule < RULE_UNIT_COUNT)
+			e->told_alerts[rule] = unit_alert_state(u, rule);
+	}
 	incident_note(i, now, "resumed", "mendd was restarted; going on");
 }
 

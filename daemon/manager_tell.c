@@ -5,7 +5,6 @@
  */
 #include "manager.h"
 #include "base/clock.h"
-#include "judge/verify.h"
 
 #include <stdarg.h>
 #include <systemd/sd-daemon.h>
@@ -61,6 +60,15 @@ static void add_death(struct record *r, const struct death *d)
 	add(r, "MENDD_KILLER_UNIT", "%s", d->killer_unit);
 }
 
+static void add_rule(struct record *r, const struct unit *u, enum rule rule)
+{
+	add(r, "MENDD_RULE", "%s", rule_word(rule));
+	if (rule == RULE_UNIT_DOWN || !u->levels)
+		return;
+	add(r, "MENDD_VALUE", "%g", u->levels->alerts[rule].value);
+	add(r, "MENDD_THRESHOLD", "%g", u->levels->alerts[rule].threshold);
+}
+
 static void add_incident(struct record *r, const struct unit *u)
 {
 	const struct heal *h = &u->heal;
@@ -74,7 +82,7 @@ static void add_incident(struct record *r, const struct unit *u)
 		return;
 	add(r, "MENDD_INCIDENT_ID", "%s", i->id);
 	add(r, "MENDD_CAUSE", "%s", cause_word(i->cause));
-	add(r, "MENDD_RULE", "unit-down");
+	add_rule(r, u, h->trouble.rule);
 	add(r, "MENDD_DETECT_USEC", "%llu",
 		(unsigned long long)((i->detected_ns - i->opened_ns) / NSEC_PER_USEC));
 	add_death(r, &i->death);
@@ -125,6 +133,18 @@ void manager_tell_unit(struct manager *m, const struct unit *u, enum message_kin
 	emit(m, &r, u->name, kind, priority, message);
 }
 
+void manager_tell_alert(struct manager *m, const struct unit *u, enum rule rule,
+	enum message_kind kind, int priority, const char *text)
+{
+	struct record r = { .n = 0 };
+	char message[640];
+
+	snprintf(message, sizeof(message), "%s: %s%s: %s", u->name,
+		kind == MESSAGE_ALERT_RESOLVED ? "over: " : "", rule_word(rule), text);
+	add_rule(&r, u, rule);
+	emit(m, &r, u->name, kind, priority, message);
+}
+
 void manager_tell_host(
 	struct manager *m, enum message_kind kind, int priority, const char *format, ...)
 {
@@ -151,44 +171,6 @@ void manager_tell_helper(struct manager *m, const struct unit *u, const struct d
 		u->name, d->comm, (int)d->pid, text);
 	add_death(&r, d);
 	emit(m, &r, u->name, oom ? MESSAGE_HIDDEN_OOM : MESSAGE_HELPER_DIED, LOG_WARNING, message);
-}
-
-static void evidence_string(struct strbuf *b, const char *key, const char *value)
-{
-	strbuf_addf(b, "%s\"%s\":\"", b->len > 1 ? "," : "", key);
-	strbuf_add_json(b, value);
-	strbuf_add(b, "\"");
-}
-
-/* What systemd says, which program ran, and where it listened: captured before anything is done. */
-char *manager_evidence(const struct unit *u)
-{
-	const struct unit_facts *f = &u->facts;
-	_cleanup_strbuf_ struct strbuf b = {};
-	char name[64];
-
-	strbuf_add(&b, "{");
-	evidence_string(&b, "active_state", active_state_word(f->active));
-	evidence_string(&b, "sub_state", f->sub_state);
-	if (*f->result)
-		evidence_string(&b, "result", f->result);
-	evidence_string(&b, "invocation", f->invocation);
-	evidence_string(&b, "restart_policy", f->restart);
-	strbuf_addf(&b, ",\"exec_main_pid\":%d,\"exec_main_code\":%d,\"exec_main_status\":%d",
-		(int)f->exec_main_pid, f->exec_main_code, f->exec_main_status);
-	if (*u->program.path) {
-		evidence_string(&b, "program", u->program.path);
-		strbuf_addf(&b, ",\"program_changed\":%s", u->program.changed ? "true" : "false");
-	}
-	if (u->check.status >= 0)
-		evidence_string(&b, "check", u->check.text);
-	strbuf_add(&b, ",\"listening\":[");
-	for (size_t i = 0; i < u->listening.n; i++) {
-		socket_describe(&u->listening.sockets[i], name, sizeof(name));
-		strbuf_addf(&b, "%s\"%s\"", i ? "," : "", name);
-	}
-	strbuf_add(&b, "]}");
-	return strbuf_take(&b);
 }
 
 void manager_status(struct manager *m)

@@ -111,7 +111,7 @@ static void give_memory_back(struct manager *m, uint64_t now)
 static int on_tick(sd_event_source *source, uint64_t usec, void *userdata)
 {
 	struct manager *m = userdata;
-	uint64_t now = clock_monotonic_ns();
+	uint64_t now = clock_monotonic_ns(), delay = TICK_USEC, accuracy = TICK_ACCURACY_USEC;
 
 	manager_check_kill_switch(m);
 	check_pause(m, now);
@@ -123,9 +123,12 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *userdata)
 		refresh_statistics(m);
 	}
 	manager_check_obstacles(m);
+	manager_judge_levels(m, now);
 	manager_forget_cgroups(m, now);
 	give_memory_back(m, now);
-	sd_event_source_set_time_relative(source, TICK_USEC);
+	manager_pace_levels(m, now, &delay, &accuracy);
+	sd_event_source_set_time_accuracy(source, accuracy);
+	sd_event_source_set_time_relative(source, delay);
 	sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 	return 0;
 }

@@ -77,6 +77,10 @@ static int reset(void *userdata, const char *name, uid_t uid, char **ret_error)
 	h->n_restarts = 0;
 	h->backoff_step = 0;
 	h->last_killer_key[0] = '\0';
+	h->level_tried = false;
+	h->level_restart_ns = 0;
+	if (h->attempt.verdict == VERDICT_WORSE)
+		h->attempt.verdict = VERDICT_NOT_FIXED; /* one more chance, as was asked for */
 	store_put_unit(m->store, u, NULL, NULL);
 	log_info("%s: back-off and budget reset by uid %u", name, (unsigned int)uid);
 	manager_step(m, u);

@@ -341,7 +341,7 @@ void api_alert_changed(
 		return;
 	complain(a,
 		sd_bus_emit_signal(a->bus, API_PATH, API_MANAGER_INTERFACE, "AlertChanged", "sss",
-			u->name, rule, alert_state_word(state)),
+			u ? u->name : "", rule, alert_state_word(state)),
 		"an alert");
 }
 

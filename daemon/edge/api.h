@@ -60,6 +60,7 @@ void api_unit_removed(struct api *a, const struct unit *u);
 void api_unit_changed(struct api *a, const struct unit *u);
 void api_incident_opened(struct api *a, const struct incident *i);
 void api_incident_closed(struct api *a, const struct incident *i);
+/* u NULL: an alert of the host; its unit is "" on the bus. */
 void api_alert_changed(
 	struct api *a, const struct unit *u, const char *rule, enum alert_state state);
 /* After the pause, the settings, a feature or a plugin's state changed. */

@@ -3,9 +3,11 @@
  * What mendd would do with a unit at this moment, as JSON: the same decision that the manager would
  * perform, asked for and thrown away. policy_decide() changes nothing.
  */
+#include "../judge/level.h"
 #include "api_internal.h"
 
 #include <inttypes.h>
+#include <math.h>
 
 static const char *verb_word(enum verb v)
 {
@@ -47,11 +49,45 @@ static void add_trouble(struct strbuf *b, const struct trouble *t)
 	}
 	strbuf_add(b, ",\"trouble\":{\"present\":true");
 	add_string(b, "cause", cause_word(t->cause));
+	add_string(b, "rule", rule_word(t->rule));
 	add_string(b, "text", t->text);
 	add_string(b, "invocation", t->invocation);
 	add_time(b, "time_usec", t->time_ns);
 	add_time(b, "detected_usec", t->detected_ns);
 	strbuf_add(b, "}");
+}
+
+/* A number of JSON: there is none for "not known". */
+static void add_value(struct strbuf *b, const char *key, double value)
+{
+	if (isfinite(value))
+		strbuf_addf(b, ",\"%s\":%.6g", key, value);
+	else
+		strbuf_addf(b, ",\"%s\":null", key);
+}
+
+/* All rules that look at this unit, also those that see nothing bad. */
+static void add_alerts(struct strbuf *b, const struct unit *u)
+{
+	const char *comma = "";
+
+	strbuf_add(b, ",\"alerts\":[");
+	for (unsigned int i = RULE_HTTP_HANG; i < RULE_UNIT_COUNT; i++) {
+		const struct alert *a = u->levels ? &u->levels->alerts[i] : NULL;
+		enum alert_state state = unit_alert_state(u, (enum rule)i);
+
+		if (state == ALERT_INACTIVE && !level_applies(u, (enum rule)i))
+			continue;
+		strbuf_addf(b, "%s{\"rule\":\"%s\"", comma, rule_word((enum rule)i));
+		comma = ",";
+		add_string(b, "state", alert_state_word(state));
+		add_time(b, "since_usec", a ? a->since_ns : 0);
+		add_value(b, "value", a ? a->value : NAN);
+		add_value(b, "threshold", a ? a->threshold : NAN);
+		add_string(b, "text", a ? a->text : "");
+		strbuf_add(b, "}");
+	}
+	strbuf_add(b, "]");
 }
 
 static void add_attempt(struct strbuf *b, const struct attempt *t)
@@ -112,6 +148,7 @@ void explain_to_json(const struct unit *u, const struct world *w, struct strbuf 
 	strbuf_addf(b, "],\"backoff_step\":%" PRIu32, u->heal.backoff_step);
 	add_string(b, "incident", u->incident ? u->incident->id : "");
 	add_trouble(b, &u->heal.trouble);
+	add_alerts(b, u);
 	add_attempt(b, &u->heal.attempt);
 	add_decision(b, &d);
 	strbuf_add(b, "}");

@@ -42,6 +42,7 @@ WORDS(killer)
 WORDS(action)
 WORDS(initiator)
 WORDS(heal_state)
+WORDS(rule)
 
 /* Without a default, so that the compiler asks for a word for each new value. */
 static const char *job_of(unsigned int v)
@@ -152,12 +153,15 @@ static const struct member heal_members[] = {
 	H(n_restarts, NUMBER),
 	H(last_killer_key, TEXT),
 	H(last_killer_ns, NUMBER),
+	H(level_tried, FLAG),
+	H(level_restart_ns, NUMBER),
 };
 
 #define T(member, kind) MEMBER(struct trouble, member, kind)
 static const struct member trouble_members[] = {
 	T(present, FLAG),
 	MEMBER_WORD(struct trouble, cause, cause_of, CAUSE_COUNT, CAUSE_UNKNOWN),
+	MEMBER_WORD(struct trouble, rule, rule_of, RULE_COUNT, RULE_UNIT_DOWN),
 	T(time_ns, NUMBER),
 	T(detected_ns, NUMBER),
 	T(invocation, TEXT),

@@ -5,6 +5,7 @@
  * an increase and not a new series, which rate() would not see.
  */
 #include "collect.h"
+#include "level.h"
 #include "policy.h"
 
 struct page {
@@ -83,16 +84,44 @@ static void deaths(struct page *p)
 	}
 }
 
-static void incidents(struct page *p)
+/* Rules that have something to judge in the unit; what fires is shown in any case. */
+static bool is_shown(const struct unit *u, enum rule rule)
+{
+	return level_applies(u, rule) || unit_alert_state(u, rule) == ALERT_FIRING;
+}
+
+static void unit_alerts(struct page *p, const struct unit *u)
+{
+	bool open = u->incident && u->incident->open;
+	enum severity s = open ? u->incident->severity : u->settings.severity;
+	bool down = open && u->heal.trouble.rule == RULE_UNIT_DOWN;
+
+	for (unsigned int i = RULE_UNIT_DOWN; i < RULE_UNIT_COUNT; i++) {
+		enum rule rule = (enum rule)i;
+		bool fires =
+			rule == RULE_UNIT_DOWN ? down : unit_alert_state(u, rule) == ALERT_FIRING;
+
+		if (rule == RULE_UNIT_DOWN || is_shown(u, rule))
+			METRIC_COUNT(p->out, fires, { "name", u->name },
+				{ "rule", rule_word(rule) }, { "severity", severity_word(s) });
+	}
+}
+
+static void alerts(struct page *p)
 {
 	metric_family(p->out, "mendd_alert_firing", METRIC_GAUGE, NULL,
-		"1 while the alert of this rule fires for the unit.");
+		"1 while the alert of this rule fires for the unit; without a name: for the host.");
 	UNIT_EACH (u, p) {
-		enum severity s = is_down(u) ? u->incident->severity : u->settings.severity;
-
-		METRIC_COUNT(p->out, is_down(u), { "name", u->name }, { "rule", "unit-down" },
-			{ "severity", severity_word(s) });
+		unit_alerts(p, u);
 	}
+	for (unsigned int i = RULE_UNIT_COUNT; i < RULE_COUNT; i++)
+		METRIC_COUNT(p->out, host_alert(&p->w->host, (enum rule)i)->state == ALERT_FIRING,
+			{ "rule", rule_word((enum rule)i) },
+			{ "severity", severity_word(SEVERITY_CRITICAL) });
+}
+
+static void incidents(struct page *p)
+{
 	metric_family(p->out, "mendd_incident_open", METRIC_GAUGE, NULL,
 		"1 while an incident of the unit is open.");
 	UNIT_EACH (u, p) {
@@ -261,6 +290,7 @@ int collect_world(
 		return r;
 	health(&p);
 	deaths(&p);
+	alerts(&p);
 	incidents(&p);
 	healing(&p);
 	delays(&p);

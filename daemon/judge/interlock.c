@@ -6,6 +6,8 @@
 #include "../base/str.h"
 #include "budget.h"
 #include "cause.h"
+#include "host.h"
+#include "level.h"
 #include "policy.h"
 
 #include <fnmatch.h>
@@ -15,6 +17,13 @@
 /* An out-of-memory unit that was restarted twice in this time will not be helped by a third. */
 #define OOM_WINDOW_NS (10 * 60 * NSEC_PER_SEC)
 #define OOM_RESTARTS 2
+/*
+ * A service that starts loads, migrates and connects: it may be slow, and answer with errors. One
+ * that hangs is given this time too, unless it has answered since its start: then it is through.
+ */
+#define START_GRACE_NS (30 * NSEC_PER_SEC)
+/* What comes back within this time of a restart against it was not helped by it. */
+#define NOT_HELPED_NS (3600 * NSEC_PER_SEC)
 /* PID 1 does not announce that a unit is thawed: it is asked now and then. */
 #define FROZEN_ASK_NS (2 * NSEC_PER_SEC)
 
@@ -40,15 +49,23 @@ static bool dependency_is_down(const struct unit *u, const struct world *w)
 	for (size_t i = 0; i < u->n_dependencies; i++) {
 		const struct unit *d = world_unit(w, u->dependencies[i]);
 
-		if (d && d != u && d->incident && d->incident->open)
+		if (!d || d == u || !d->incident || !d->incident->open)
+			continue;
+		/* One that is merely slow is up: what has died can be started again. */
+		if (u->heal.trouble.rule != RULE_UNIT_DOWN ||
+			d->heal.trouble.rule == RULE_UNIT_DOWN)
 			return true;
 	}
 	return false;
 }
 
-static bool is_frozen(const struct unit_facts *f)
+static bool is_frozen(const struct unit *u)
 {
-	return *f->freezer_state && !str_eq(f->freezer_state, "running");
+	const struct unit_facts *f = &u->facts;
+
+	/* Stopped or traced processes are looked at where a unit hangs: somebody may debug it. */
+	return (*f->freezer_state && !str_eq(f->freezer_state, "running")) ||
+	       (u->stopped && u->heal.trouble.rule != RULE_UNIT_DOWN);
 }
 
 /* Interlocks that not even a person's request passes. */
@@ -68,7 +85,7 @@ static enum refusal ask_hard(
 		return REFUSAL_SYSTEMD_RESTARTS;
 	if (policy_is_denied(u->name))
 		return REFUSAL_DENY_LIST;
-	if (is_frozen(f)) {
+	if (is_frozen(u)) {
 		*ret_wake = now_ns + FROZEN_ASK_NS;
 		return REFUSAL_FROZEN;
 	}
@@ -89,6 +106,50 @@ static enum refusal slowly(const struct unit *u, enum refusal r, uint64_t since_
 	return r;
 }
 
+/* When its grace ends. */
+static uint64_t grace_end_ns(const struct unit *u, const struct world *w, uint64_t now_ns)
+{
+	uint64_t started = u->facts.active_enter_usec * NSEC_PER_USEC, end = 0;
+
+	if (started &&
+		!(u->heal.trouble.rule == RULE_HTTP_HANG && u->levels && u->levels->answered))
+		end = started + START_GRACE_NS;
+	return MAX(end, host_grace_end_ns(&w->host, now_ns));
+}
+
+/* The same was tried, and it did not help, or it made things worse. */
+static bool was_tried(const struct heal *h, uint64_t now_ns)
+{
+	if (h->attempt.number && h->attempt.verdict == VERDICT_WORSE)
+		return true;
+	return level_has_one_restart(h->trouble.rule) &&
+	       (h->level_tried ||
+		       (h->level_restart_ns &&
+			       clock_since_ns(now_ns, h->level_restart_ns) < NOT_HELPED_NS));
+}
+
+/* Interlocks of levels: what was sampled has more explanations than a death. */
+static enum refusal ask_level(
+	const struct unit *u, const struct world *w, uint64_t now_ns, uint64_t *ret_wake)
+{
+	const struct trouble *t = &u->heal.trouble;
+	uint64_t grace = grace_end_ns(u, w, now_ns);
+
+	if (now_ns < grace) {
+		*ret_wake = grace;
+		return REFUSAL_GRACE;
+	}
+	if (dependency_is_down(u, w))
+		return REFUSAL_DEPENDENCY_DOWN;
+	if (level_is_pressed(&w->host, t->rule))
+		return REFUSAL_HOST_PRESSURE;
+	if (host_alert(&w->host, RULE_CORRELATED)->state == ALERT_FIRING)
+		return REFUSAL_CORRELATED;
+	if (t->rule == RULE_HTTP_LATENCY && !u->settings.http_latency_heal)
+		return REFUSAL_NOTIFY_ONLY;
+	return was_tried(&u->heal, now_ns) ? REFUSAL_NOT_HELPED : REFUSAL_NONE;
+}
+
 static enum refusal ask_soft(
 	const struct unit *u, const struct world *w, uint64_t now_ns, uint64_t *ret_wake)
 {
@@ -98,6 +159,11 @@ static enum refusal ask_soft(
 	if (w->pause.active || w->pause.kill_switch) {
 		*ret_wake = w->pause.active ? w->pause.until_ns : TIME_INFINITY;
 		return REFUSAL_PAUSED;
+	}
+	if (h->trouble.rule != RULE_UNIT_DOWN) {
+		r = ask_level(u, w, now_ns, ret_wake);
+		if (r != REFUSAL_NONE)
+			return r;
 	}
 	/* Retried when what stands in its way is gone; slowly, where that cannot be seen. */
 	if (h->trouble.cause == CAUSE_CANNOT_START && !(h->trouble.obstacle_seen && !*u->obstacle))

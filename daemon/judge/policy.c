@@ -9,6 +9,8 @@
 #include "budget.h"
 #include "cause.h"
 #include "interlock.h"
+#include "level.h"
+#include "traffic.h"
 #include "verify.h"
 
 #include <stdarg.h>
@@ -40,6 +42,12 @@ _printf_(2, 3) static struct decision say(struct decision d, const char *format,
 	vsnprintf(d.text, sizeof(d.text), format, ap);
 	va_end(ap);
 	return d;
+}
+
+/* Sampled, and the unit is up; not a death. */
+static bool is_level(const struct trouble *t)
+{
+	return t->rule != RULE_UNIT_DOWN;
 }
 
 static uint64_t start_timeout_ns(const struct unit *u)
@@ -81,7 +89,7 @@ static uint64_t earliest_ns(const struct unit *u)
 static struct decision refuse(
 	const struct unit *u, enum refusal r, uint64_t wake_ns, uint64_t now_ns)
 {
-	bool exhausted = r == REFUSAL_BUDGET;
+	bool exhausted = r == REFUSAL_BUDGET || r == REFUSAL_NOT_HELPED;
 	struct decision d =
 		make(VERB_WAIT, exhausted ? HEAL_STATE_EXHAUSTED : HEAL_STATE_HOLD, wake_ns);
 
@@ -104,6 +112,21 @@ static struct decision adopt(const struct unit *u)
 		d.initiator == INITIATOR_SYSTEMD ? "systemd" : "an operator or a dependency");
 }
 
+/* A level is over by itself, or has to be seen again after a restart of mendd; VERB_NONE: neither.
+ */
+static struct decision decide_level(const struct unit *u)
+{
+	const struct heal *h = &u->heal;
+	const struct levels *l = u->levels;
+
+	if (unit_alert_state(u, h->trouble.rule) != ALERT_FIRING)
+		return say(make(VERB_CLOSE, HEAL_STATE_PROBATION, 0), "recovered by itself");
+	if (l->alerts[h->trouble.rule].restored)
+		return say(make(VERB_WAIT, HEAL_STATE_CONFIRM, TIME_INFINITY),
+			"mendd was restarted; waiting to see whether it is still so");
+	return make(VERB_NONE, h->state, 0);
+}
+
 static struct decision decide_gate(const struct unit *u, const struct world *w, uint64_t now_ns)
 {
 	const struct heal *h = &u->heal;
@@ -118,6 +141,11 @@ static struct decision decide_gate(const struct unit *u, const struct world *w, 
 		cause_find(u, &found) == FINDING_EXPLAINED)
 		return say(make(VERB_CLOSE, HEAL_STATE_IDLE, TIME_INFINITY),
 			"it is down because %s", refusal_text(REFUSAL_STOPPED_BY_ADMIN));
+	if (is_level(&h->trouble) && !h->restart_asked && unit_is_up(u)) {
+		d = decide_level(u);
+		if (d.verb != VERB_NONE)
+			return d;
+	}
 	refusal = interlock_ask(u, w, now_ns, &wake);
 	if (refusal != REFUSAL_NONE)
 		return refuse(u, refusal, wake, now_ns);
@@ -205,6 +233,7 @@ static struct decision decide_verify(const struct unit *u, uint64_t now_ns)
 	const struct heal *h = &u->heal;
 	const struct attempt *a = &h->attempt;
 	uint64_t deadline = a->done_ns + start_timeout_ns(u) + VERIFY_GRACE_NS, held;
+	bool worse = is_level(&h->trouble) && verify_is_worse(u, now_ns);
 	enum finding finding;
 	struct trouble found;
 	struct decision d;
@@ -212,13 +241,19 @@ static struct decision decide_verify(const struct unit *u, uint64_t now_ns)
 	char text[128];
 
 	if (attempt_is_refuted(u))
-		return say(conclude(VERDICT_NOT_FIXED, HEAL_STATE_GATE), "it went bad again: %s",
-			h->trouble.text);
+		return say(conclude(worse ? VERDICT_WORSE : VERDICT_NOT_FIXED, HEAL_STATE_GATE),
+			"it went bad again: %s", h->trouble.text);
 	finding = cause_find(u, &found);
 	if (finding == FINDING_EXPLAINED && u->facts.read_ns > a->done_ns)
 		return say(conclude(VERDICT_INCONCLUSIVE, HEAL_STATE_GATE),
 			"stopped by its administrator while it was being verified");
-	proof = verify_conditions(u, text, sizeof(text));
+	if (worse)
+		return say(conclude(VERDICT_WORSE, HEAL_STATE_GATE),
+			"its answers are worse than before it was restarted");
+	/* A hang that is there again has to be given the time to be one. */
+	if (h->trouble.rule == RULE_HTTP_HANG)
+		deadline += u->settings.hang_after_ns;
+	proof = verify_conditions(u, now_ns, text, sizeof(text));
 	if (proof == PROOF_NOT_YET) {
 		if (now_ns >= deadline)
 			return say(conclude(VERDICT_NOT_FIXED, HEAL_STATE_GATE), "%s", text);
@@ -226,10 +261,11 @@ static struct decision decide_verify(const struct unit *u, uint64_t now_ns)
 		return say(d, "verifying: %s", text);
 	}
 	held = h->verified_since_ns ? clock_since_ns(now_ns, h->verified_since_ns) : 0;
-	if (held < u->settings.verify_for_ns) {
+	if (held < u->settings.verify_for_ns || proof == PROOF_COMING) {
 		/* Ask again: what held a moment ago may not hold to the end. */
-		d = make(VERB_WAIT, HEAL_STATE_VERIFY,
-			MIN(now_ns + VERIFY_POLL_NS, now_ns + u->settings.verify_for_ns - held));
+		d = make(VERB_WAIT, HEAL_STATE_VERIFY, now_ns + VERIFY_POLL_NS);
+		if (held < u->settings.verify_for_ns)
+			d.wake_ns = MIN(d.wake_ns, now_ns + u->settings.verify_for_ns - held);
 		d.holds = true;
 		return say(d, "verifying: %s", text);
 	}
@@ -249,9 +285,22 @@ static struct decision decide_probation(const struct unit *u, uint64_t now_ns)
 		(unsigned long long)((end - now_ns) / NSEC_PER_SEC));
 }
 
+/* Nothing is open: perhaps something is about to be. */
+static struct decision decide_idle(const struct unit *u)
+{
+	enum rule rule = level_gravest(u, ALERT_PENDING);
+
+	if (rule != RULE_UNIT_DOWN && u->settings.heal != HEAL_OFF)
+		return say(make(VERB_WAIT, HEAL_STATE_CONFIRM, TIME_INFINITY),
+			"looking whether it lasts: %s", u->levels->alerts[rule].text);
+	return say(make(VERB_NONE, HEAL_STATE_IDLE, TIME_INFINITY), "nothing to do");
+}
+
 struct decision policy_decide(const struct unit *u, const struct world *w, uint64_t now_ns)
 {
 	switch (u->heal.state) {
+	case HEAL_STATE_CONFIRM:
+		return u->heal.trouble.present ? decide_gate(u, w, now_ns) : decide_idle(u);
 	case HEAL_STATE_GATE:
 	case HEAL_STATE_HOLD:
 	case HEAL_STATE_BACKOFF:
@@ -264,8 +313,30 @@ struct decision policy_decide(const struct unit *u, const struct world *w, uint6
 	case HEAL_STATE_PROBATION:
 		return decide_probation(u, now_ns);
 	default:
-		return say(make(VERB_NONE, HEAL_STATE_IDLE, TIME_INFINITY), "nothing to do");
+		return decide_idle(u);
 	}
+}
+
+/* Whether it is the trouble that is, or was, dealt with. */
+static bool is_known(struct trouble *known, const struct trouble *t)
+{
+	if (!known->time_ns || known->cause == CAUSE_REQUESTED ||
+		!str_eq(known->invocation, t->invocation))
+		return false;
+	if (is_level(t)) {
+		/* Of an invocation that has died, or has to go, nothing more needs to be known. */
+		if (!is_level(known))
+			return true;
+		if (!known->present)
+			return t->detected_ns <= known->detected_ns;
+		return t->rule == known->rule && t->cause == known->cause;
+	}
+	if (is_level(known))
+		return false;
+	/* The same invocation can die only once. */
+	if (known->present && t->by_systemd)
+		known->by_systemd = true;
+	return true;
 }
 
 bool policy_take_trouble(struct unit *u, const struct trouble *t, uint64_t now_ns)
@@ -273,22 +344,18 @@ bool policy_take_trouble(struct unit *u, const struct trouble *t, uint64_t now_n
 	struct heal *h = &u->heal;
 	uint64_t well_ns;
 
-	/* The same invocation can fail only once. */
-	if (h->trouble.time_ns && h->trouble.cause != CAUSE_REQUESTED &&
-		str_eq(h->trouble.invocation, t->invocation)) {
-		if (h->trouble.present && t->by_systemd)
-			h->trouble.by_systemd = true;
+	if (is_known(&h->trouble, t))
 		return false;
-	}
 	/* While our own restart is under way, PID 1 may still report the state before it. */
 	if (h->state == HEAL_STATE_ACT && str_eq(h->attempt.old_invocation, t->invocation))
 		return false;
-	if (h->state == HEAL_STATE_IDLE && h->verified_since_ns) {
+	if ((h->state == HEAL_STATE_IDLE || h->state == HEAL_STATE_CONFIRM) &&
+		h->verified_since_ns) {
 		well_ns = clock_since_ns(t->time_ns, h->verified_since_ns);
 		h->backoff_step -=
 			(uint32_t)MIN((uint64_t)h->backoff_step, well_ns / BACKOFF_GIVE_BACK_NS);
 	}
-	if (h->state == HEAL_STATE_PROBATION)
+	if (h->state == HEAL_STATE_PROBATION && h->attempt.number)
 		h->backoff_step++; /* verified, and yet not well for long */
 	h->trouble = *t;
 	if (h->state != HEAL_STATE_VERIFY && h->state != HEAL_STATE_ACT) {
@@ -310,12 +377,14 @@ void policy_resume(
 	if (!h->trouble.present) {
 		h->trouble = (struct trouble) { .present = true,
 			.cause = i->cause,
+			.rule = level_rule_of(i->cause),
 			.time_ns = i->opened_ns,
 			.detected_ns = i->detected_ns };
 		str_copy(h->trouble.text, sizeof(h->trouble.text), i->summary);
 		str_copy(
 			h->trouble.invocation, sizeof(h->trouble.invocation), last->old_invocation);
 	}
+	level_restore(u, &h->trouble, now_ns);
 	h->state = HEAL_STATE_GATE;
 	h->since_ns = now_ns;
 	h->wake_ns = TIME_INFINITY;
@@ -348,6 +417,13 @@ static void begin_attempt(struct unit *u, const struct decision *d, uint64_t now
 		a->sent_ns = a->done_ns = now_ns;
 		str_copy(a->new_invocation, sizeof(a->new_invocation), u->facts.invocation);
 	}
+	if (u->levels)
+		u->levels->before =
+			traffic_since(u->http, clock_since_ns(now_ns, TRAFFIC_LOOKBACK_NS), now_ns);
+	if (level_has_one_restart(h->trouble.rule)) {
+		h->level_tried = true;
+		h->level_restart_ns = now_ns;
+	}
 	h->restart_asked = false;
 	h->verified_since_ns = 0;
 	log_restart(h, now_ns);
@@ -373,6 +449,7 @@ static void end_attempt(struct unit *u, const struct decision *d, uint64_t now_n
 		h->attempt.up_ns = h->verified_since_ns;
 		h->ever_verified = true;
 		h->trouble.present = false;
+		level_settle(u, now_ns);
 		return;
 	}
 	h->verified_since_ns = 0;
@@ -383,7 +460,8 @@ static void end_attempt(struct unit *u, const struct decision *d, uint64_t now_n
 	/* Whatever PID 1 said before the attempt's end is no ground for the next one. */
 	h->trouble.by_systemd = false;
 	/* It runs and is not well: the invocation that has to go is the present one. */
-	if (d->verdict == VERDICT_NOT_FIXED && h->attempt.job == JOB_DONE && unit_is_up(u))
+	if ((d->verdict == VERDICT_NOT_FIXED || d->verdict == VERDICT_WORSE) &&
+		h->attempt.job == JOB_DONE && unit_is_up(u))
 		str_copy(h->trouble.invocation, sizeof(h->trouble.invocation), u->facts.invocation);
 }
 
@@ -402,6 +480,7 @@ void policy_apply(struct unit *u, const struct decision *d, uint64_t now_ns)
 	case VERB_CLOSE:
 		h->trouble.present = false;
 		h->restart_asked = false;
+		level_settle(u, now_ns);
 		break;
 	default:
 		break;
@@ -415,6 +494,7 @@ void policy_apply(struct unit *u, const struct decision *d, uint64_t now_ns)
 							      : now_ns;
 	if (d->next == HEAL_STATE_IDLE) {
 		h->attempt.number = 0; /* the next trouble is another incident */
+		h->level_tried = false;
 	}
 	if (h->state == HEAL_STATE_ACT && d->next == HEAL_STATE_VERIFY &&
 		h->attempt.job == JOB_UNKNOWN) {

@@ -40,6 +40,7 @@ uint32_t policy_budget_remaining(const struct unit *u, uint64_t now_ns);
 /*
  * Takes a new finding into the machine: a unit in IDLE goes to GATE, one in PROBATION relapses, one
  * in VERIFY has its attempt refuted. false: it is the trouble that is being dealt with already.
+ * A death takes the place of a level, and a graver level that of another one.
  */
 bool policy_take_trouble(struct unit *u, const struct trouble *t, uint64_t now_ns);
 

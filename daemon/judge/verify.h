@@ -6,11 +6,18 @@
 
 enum proof {
 	PROOF_NOT_YET, /* text says what is missing */
+	PROOF_COMING,  /* all that can be seen at once is well; its traffic is about to tell more */
 	PROOF_WEAK,    /* up, and its sockets are open; nothing asked it anything */
-	PROOF_STRONG,  /* a check agrees */
+	PROOF_STRONG,  /* its traffic, its probe or its check agrees */
 };
 
-enum proof verify_conditions(const struct unit *u, char *ret_text, size_t size);
+enum proof verify_conditions(const struct unit *u, uint64_t now_ns, char *ret_text, size_t size);
+
+/* What was done made its traffic markedly worse than it was before. */
+bool verify_is_worse(const struct unit *u, uint64_t now_ns);
+
+/* For so long after an action against a level its traffic is waited for. */
+#define VERIFY_TRAFFIC_NS (10 * NSEC_PER_SEC)
 
 /* Every socket of `before` is in `now` too. *ret_missing: the first one that is not; may be NULL.
  */

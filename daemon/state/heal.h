@@ -17,6 +17,7 @@ enum {
 struct trouble {
 	bool present;
 	enum cause cause;
+	enum rule rule;       /* RULE_UNIT_DOWN: it happened; all others: a level, the unit is up */
 	uint64_t time_ns;     /* when it happened in the kernel */
 	uint64_t detected_ns; /* when mendd knew */
 	pid_t pid;            /* of the main process that ended; 0: not known */
@@ -72,5 +73,9 @@ struct heal {
 	/* The last sender that killed it, for "do not fight an operator". */
 	char last_killer_key[COMM_SIZE + 16];
 	uint64_t last_killer_ns;
+	/* Restarts for errors and slowness, which get one each: in this incident, and the last one.
+	 */
+	bool level_tried;
+	uint64_t level_restart_ns;
 	bool restart_asked; /* mendctl restart: one attempt that skips budget and observe-only */
 };

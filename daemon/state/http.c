@@ -319,6 +319,17 @@ struct http_view http_view(const struct http_state *s, unsigned int seconds)
 	return v;
 }
 
+unsigned int http_seconds_since(const struct http_state *s, uint64_t since_ns)
+{
+	const struct http_window *w = s ? s->window : NULL;
+	unsigned int n = 0;
+
+	while (w && n < MIN(w->n, (uint64_t)HTTP_SECONDS) &&
+		w->seconds[(w->n - n - 1) % HTTP_SECONDS].from_ns >= since_ns)
+		n++;
+	return n;
+}
+
 static uint64_t quantile(const struct http_window *w,
 	const uint32_t (*histograms)[HTTP_BUCKETS] /* a ring */, unsigned int seconds, double q,
 	uint64_t *ret_n)

@@ -94,6 +94,9 @@ uint64_t http_errors(const struct http_counts *c);
 /* The newest `seconds` seconds (at most HTTP_SECONDS); s may be NULL. */
 struct http_view http_view(const struct http_state *s, unsigned int seconds);
 
+/* How many of the newest seconds began at or after since_ns; s may be NULL. */
+unsigned int http_seconds_since(const struct http_state *s, uint64_t since_ns);
+
 /*
  * The q-quantile (0 to 1) of the first-byte time over the newest `seconds` seconds (at most
  * HTTP_HISTOGRAM_SECONDS), in nanoseconds: the upper bound of the bucket that holds it,

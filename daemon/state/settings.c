@@ -64,6 +64,40 @@ void host_settings_done(struct host_settings *s)
 	*s = (struct host_settings) {};
 }
 
+static void apply_http(struct unit_settings *s, uint32_t set, const struct unit_settings *v)
+{
+	if (set & UNIT_KEY_HTTP)
+		s->http = v->http;
+	if (set & UNIT_KEY_HTTP_ERROR_RATIO)
+		s->http_error_ratio = v->http_error_ratio;
+	if (set & UNIT_KEY_HTTP_ERROR_FOR)
+		s->http_error_for_ns = v->http_error_for_ns;
+	if (set & UNIT_KEY_HTTP_ERROR_MIN)
+		s->http_error_min = v->http_error_min;
+	if (set & UNIT_KEY_HTTP_LATENCY_P99)
+		s->http_latency_p99_ns = v->http_latency_p99_ns;
+	if (set & UNIT_KEY_HTTP_LATENCY_FOR)
+		s->http_latency_for_ns = v->http_latency_for_ns;
+	if (set & UNIT_KEY_HTTP_LATENCY_HEAL)
+		s->http_latency_heal = v->http_latency_heal;
+	if (set & UNIT_KEY_HANG_AFTER)
+		s->hang_after_ns = v->hang_after_ns;
+	if (set & UNIT_KEY_HTTP_ROUTES)
+		s->http_routes = v->http_routes;
+}
+
+static void apply_probe(struct unit_settings *s, uint32_t set, const struct unit_settings *v)
+{
+	if (set & UNIT_KEY_PROBE)
+		memcpy(s->probe, v->probe, sizeof(s->probe));
+	if (set & UNIT_KEY_PROBE_INTERVAL)
+		s->probe_interval_ns = v->probe_interval_ns;
+	if (set & UNIT_KEY_PROBE_TIMEOUT)
+		s->probe_timeout_ns = v->probe_timeout_ns;
+	if (set & UNIT_KEY_PROBE_FAILURES)
+		s->probe_failures = v->probe_failures;
+}
+
 static void apply(struct unit_settings *s, const struct unit_rule *rule)
 {
 	const struct unit_settings *v = &rule->values;
@@ -90,6 +124,8 @@ static void apply(struct unit_settings *s, const struct unit_rule *rule)
 		s->check_timeout_ns = v->check_timeout_ns;
 	if (rule->set & UNIT_KEY_CHECK_FAILURES)
 		s->check_failures = v->check_failures;
+	apply_http(s, rule->set, v);
+	apply_probe(s, rule->set, v);
 }
 
 /* Unit names hold backslashes (foo\x2dbar.service), so a backslash escapes nothing in a pattern. */

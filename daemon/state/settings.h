@@ -18,6 +18,8 @@ enum {
 	EXCLUDES_MAX = 64,
 	COMMAND_SIZE = 1024,
 	PROBE_SIZE = 512,
+	HTTP_ROUTES_DEFAULT = 50,  /* HTTPRoutes=yes */
+	HTTP_ROUTES_MAX = 200,     /* routes of one unit at most: each is a series of its own */
 	PLUGIN_SETTINGS_MAX = 256, /* Key=Value lines of all [Plugin NAME] sections */
 	PLUGIN_NAME_SIZE = 64,     /* of struct plugin_state */
 	PLUGIN_VALUE_SIZE = 1024,  /* key and value of such a line, each */

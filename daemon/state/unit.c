@@ -38,6 +38,7 @@ struct unit *unit_new(const char *name)
 		return unit_free(u);
 	unit_settings_init(&u->settings);
 	u->check.status = -1;
+	u->probe.status = -1;
 	u->heal.wake_ns = TIME_INFINITY;
 	return u;
 }
@@ -51,6 +52,7 @@ struct unit *unit_free(struct unit *u)
 	free(u->dependencies);
 	incident_free(u->incident);
 	http_state_free(u->http);
+	free(u->levels);
 	free(u->own_rule);
 	free(u->deaths);
 	free(u->name);
@@ -86,6 +88,18 @@ const struct death *unit_find_death(const struct unit *u, pid_t pid)
 			return d;
 	}
 	return NULL;
+}
+
+struct levels *unit_levels(struct unit *u)
+{
+	if (!u->levels)
+		u->levels = calloc(1, sizeof(*u->levels));
+	return u->levels;
+}
+
+enum alert_state unit_alert_state(const struct unit *u, enum rule r)
+{
+	return u->levels ? u->levels->alerts[r].state : ALERT_INACTIVE;
 }
 
 bool unit_name_is_service(const char *name)

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "alert.h"
 #include "death.h"
 #include "heal.h"
 #include "http.h"
@@ -110,6 +111,15 @@ struct check_state {
 	char text[256];
 };
 
+/* Result of the unit's probe. What cannot be asked (no route, no memory) is no result at all. */
+struct probe_state {
+	int status;      /* MEND_OK, MEND_CRITICAL, MEND_UNKNOWN; -1: never ran */
+	uint32_t in_row; /* same status this many times */
+	uint64_t time_ns;
+	uint64_t took_ns;
+	char text[128]; /* "HTTP 503 after 3 ms", "connection refused" */
+};
+
 struct unit {
 	char *name; /* owned */
 	struct unit_settings settings;
@@ -144,7 +154,11 @@ struct unit {
 	char obstacle[128]; /* what stands in the way of its start, seen when it last exited with an
 			     * error: "127.0.0.1:80 is in use by other.service"; "" nothing seen */
 	struct check_state check;
+	struct probe_state probe;
 	struct http_state *http; /* owned; NULL: its HTTP is not measured */
+	struct levels *levels;   /* owned; NULL: nothing was sampled yet */
+	bool stopped; /* a process of it is stopped by a signal or traced; looked at while it hangs
+		       */
 
 	struct heal heal;
 	struct incident *incident; /* owned; open, or closed and in probation; NULL: none */
@@ -167,11 +181,10 @@ void unit_remember_death(struct unit *u, const struct death *d);
 /* The remembered death of this process; NULL: none. Borrowed. */
 const struct death *unit_find_death(const struct unit *u, pid_t pid);
 
-/* Remembers the death of a main or control process for the judges. */
-void unit_remember_death(struct unit *u, const struct death *d);
-
-/* The remembered death of this process; NULL: none. Borrowed. */
-const struct death *unit_find_death(const struct unit *u, pid_t pid);
+/* Its levels, made at the first use; NULL for lack of memory. */
+struct levels *unit_levels(struct unit *u);
+/* The state of one of its alerts; inactive where nothing was sampled yet. */
+enum alert_state unit_alert_state(const struct unit *u, enum rule r);
 
 /* true for a name that ends in .service and is of systemd's characters and length. */
 bool unit_name_is_service(const char *name);

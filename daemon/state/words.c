@@ -21,6 +21,11 @@ static const char *const cause_words[CAUSE_COUNT] = {
 	[CAUSE_START_TIMEOUT] = "start-timeout",
 	[CAUSE_WATCHDOG] = "watchdog",
 	[CAUSE_CHECK] = "check",
+	[CAUSE_HANG] = "hang",
+	[CAUSE_PROBE] = "probe",
+	[CAUSE_HTTP_ERRORS] = "http-errors",
+	[CAUSE_SLOW] = "slow",
+	[CAUSE_OVERLOAD] = "overload",
 	[CAUSE_FROZEN] = "frozen",
 	[CAUSE_REQUESTED] = "requested",
 	[CAUSE_UNKNOWN] = "unknown",
@@ -99,10 +104,16 @@ static const struct {
 	[REFUSAL_DENY_LIST] = { "deny-list", "the host depends on it; it is never touched" },
 	[REFUSAL_FROZEN] = { "frozen", "it is frozen, stopped or traced" },
 	[REFUSAL_PAUSED] = { "paused", "healing is paused" },
+	[REFUSAL_GRACE] = { "grace", "it, or the host, was started or woke up just now" },
 	[REFUSAL_OBSTACLE] = { "obstacle", "it cannot start and nothing has changed since" },
 	[REFUSAL_SAME_KILLER] = { "same-killer", "the same sender killed it again" },
 	[REFUSAL_DEPENDENCY_DOWN] = { "dependency-down", "a unit that it requires is down" },
+	[REFUSAL_HOST_PRESSURE] = { "host-pressure", "the host itself is overloaded" },
 	[REFUSAL_CORRELATED] = { "correlated", "many units went bad at once" },
+	[REFUSAL_NOTIFY_ONLY] = { "notify-only",
+		"slowness alone does not restart it (HTTPLatencyHeal=no)" },
+	[REFUSAL_NOT_HELPED] = { "not-helped",
+		"a restart did not help against this before, or not for long" },
 	[REFUSAL_CONCURRENCY] = { "concurrency", "two actions are already under way" },
 	[REFUSAL_BUDGET] = { "budget", "its restart budget is used up" },
 	[REFUSAL_STALE] = { "stale", "records were lost and systemd has not answered yet" },
@@ -120,6 +131,17 @@ static const char *const alert_state_words[ALERT_STATE_COUNT] = {
 	[ALERT_PENDING] = "pending",
 	[ALERT_FIRING] = "firing",
 	[ALERT_RESOLVED] = "resolved",
+};
+
+static const char *const rule_words[RULE_COUNT] = {
+	[RULE_UNIT_DOWN] = "unit-down",
+	[RULE_HTTP_HANG] = "http-hang",
+	[RULE_PROBE] = "probe",
+	[RULE_HTTP_ERRORS] = "http-errors",
+	[RULE_HTTP_LATENCY] = "http-latency",
+	[RULE_CHECK] = "check",
+	[RULE_HOST_PRESSURE] = "host-pressure",
+	[RULE_CORRELATED] = "correlated",
 };
 
 static const char *word(const char *const *words, size_t n, unsigned int v)
@@ -158,6 +180,7 @@ DEFINE_WORD(action)
 DEFINE_WORD(verdict)
 DEFINE_WORD(severity)
 DEFINE_WORD(alert_state)
+DEFINE_WORD(rule)
 DEFINE_PARSE(heal_mode)
 DEFINE_PARSE(http_mode)
 DEFINE_PARSE(severity)

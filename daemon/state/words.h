@@ -28,6 +28,11 @@ enum cause {
 	CAUSE_START_TIMEOUT, /* systemd gave up waiting for it to become ready */
 	CAUSE_WATCHDOG,      /* systemd's watchdog: it stopped answering */
 	CAUSE_CHECK,         /* a check says critical */
+	CAUSE_HANG,          /* requests come, and none is answered */
+	CAUSE_PROBE,         /* it does not answer when it is asked from outside */
+	CAUSE_HTTP_ERRORS,   /* it answers with 5xx */
+	CAUSE_SLOW,          /* it answers, too late */
+	CAUSE_OVERLOAD,      /* one of these while the host itself is short of something */
 	CAUSE_FROZEN,        /* frozen, stopped or traced */
 	CAUSE_REQUESTED,     /* nothing is wrong: a person asked for a restart */
 	CAUSE_UNKNOWN,       /* it is down and nobody saw why */
@@ -118,10 +123,14 @@ enum refusal {
 	REFUSAL_DENY_LIST,        /* never touched: systemd-*, dbus, sshd, mendd itself … */
 	REFUSAL_FROZEN,           /* frozen, stopped or traced: somebody is looking at it */
 	REFUSAL_PAUSED,           /* mendctl pause, or the kill-switch file */
+	REFUSAL_GRACE,            /* level: it, or the host, was started or woke up just now */
 	REFUSAL_OBSTACLE,         /* cannot start: nothing changed since it last could not */
 	REFUSAL_SAME_KILLER,      /* the same sender killed it again: do not fight an operator */
 	REFUSAL_DEPENDENCY_DOWN,  /* what it requires has an open incident */
+	REFUSAL_HOST_PRESSURE,    /* level: the host is short of processor, memory or disk */
 	REFUSAL_CORRELATED,       /* many units at once: one common factor, not many causes */
+	REFUSAL_NOTIFY_ONLY,      /* slow, and HTTPLatencyHeal=no: people are told, no more */
+	REFUSAL_NOT_HELPED,       /* a restart for the same reason did not help, or not for long */
 	REFUSAL_CONCURRENCY,      /* two actions are already under way on this host */
 	REFUSAL_BUDGET,           /* restarts used up */
 	REFUSAL_STALE,            /* records were lost and systemd could not be asked */
@@ -134,6 +143,23 @@ enum severity {
 	SEVERITY_WARNING,
 	SEVERITY_CRITICAL,
 	SEVERITY_COUNT,
+};
+
+/*
+ * What an alert is about. Those of units stand in the order of their weight: the first one that
+ * fires is what is acted upon. All but RULE_UNIT_DOWN are levels: sampled, not announced.
+ */
+enum rule {
+	RULE_UNIT_DOWN, /* dead, or could not start: the incident itself is the alert */
+	RULE_HTTP_HANG,
+	RULE_PROBE,
+	RULE_HTTP_ERRORS,
+	RULE_HTTP_LATENCY,
+	RULE_CHECK,      /* told, and never acted upon: a check may ask for anything */
+	RULE_UNIT_COUNT, /* what follows is of the host */
+	RULE_HOST_PRESSURE = RULE_UNIT_COUNT,
+	RULE_CORRELATED,
+	RULE_COUNT,
 };
 
 /* State of an alert, in Prometheus' words. */
@@ -162,6 +188,7 @@ const char *refusal_text(
 	enum refusal v); /* a half sentence for people: "an operator's job is queued" */
 const char *severity_word(enum severity v);
 const char *alert_state_word(enum alert_state v);
+const char *rule_word(enum rule v);
 
 /* The value for a word, or -EINVAL. */
 int http_mode_parse(const char *s);

@@ -79,6 +79,7 @@ struct world {
 	uint64_t incidents[CAUSE_COUNT]; /* opened, ever */
 
 	struct pause pause;
+	struct host_state host;
 	uint32_t actions_in_flight;
 
 	struct feature features[FEATURES_MAX];

@@ -23,6 +23,14 @@ static void check_unit(const struct unit_settings *u)
 	MUST(u->probation_ns > 0 && u->probation_ns <= 24 * 3600 * NSEC_PER_SEC);
 	MUST(u->check_interval_ns > 0 && u->check_timeout_ns > 0 && u->check_failures >= 1);
 	MUST(memchr(u->check, '\0', sizeof(u->check)));
+	MUST((unsigned int)u->http < HTTP_MODE_COUNT && u->http_routes <= HTTP_ROUTES_MAX);
+	MUST(u->http_error_ratio >= 0 && u->http_error_ratio <= 1 && u->http_error_min >= 1);
+	/* no longer than what is remembered of a unit's HTTP */
+	MUST(u->http_error_for_ns > 0 && u->http_error_for_ns < 64 * NSEC_PER_SEC);
+	MUST(u->http_latency_for_ns > 0);
+	MUST(u->hang_after_ns == 0 || u->hang_after_ns >= NSEC_PER_SEC);
+	MUST(u->probe_interval_ns > 0 && u->probe_timeout_ns > 0 && u->probe_failures >= 1);
+	MUST(memchr(u->probe, '\0', sizeof(u->probe)));
 }
 
 static void check_errors(const struct settings_errors *e)
@@ -55,6 +63,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	MUST(host.n_rules <= UNIT_RULES_MAX && host.n_excludes <= EXCLUDES_MAX);
 	MUST(host.n_plugin_settings <= PLUGIN_SETTINGS_MAX);
 	MUST(host.units_max >= 1 && host.units_max <= UNITS_MAX);
+	MUST(host.http_units_max >= 1 && host.http_units_max <= UNITS_MAX);
 	MUST(present || own.set == 0);
 	/* also with mistakes: each value alone is in its limits */
 	unit_settings_merge(&merged, &host, &own, "a.service");

@@ -443,34 +443,34 @@ static void test_verification(void **state)
 
 	strcpy(a->old_invocation, "aaaa");
 	a->done_ns = NOW;
-	assert_int_equal(
-		verify_conditions(u, text, sizeof(text)), PROOF_NOT_YET); /* same invocation */
+	assert_int_equal(verify_conditions(u, NOW + SECOND, text, sizeof(text)),
+		PROOF_NOT_YET); /* same invocation */
 	strcpy(u->facts.invocation, "bbbb");
-	assert_int_equal(verify_conditions(u, text, sizeof(text)), PROOF_WEAK);
+	assert_int_equal(verify_conditions(u, NOW + SECOND, text, sizeof(text)), PROOF_WEAK);
 
 	u->listening = (struct socket_set) { .n = 1, .sockets = { at_port(8000) } };
 	u->listening_now =
 		(struct socket_set) { .n = 1, .read_ns = NOW, .sockets = { at_port(8000) } };
-	assert_int_equal(
-		verify_conditions(u, text, sizeof(text)), PROOF_NOT_YET); /* looked before */
+	assert_int_equal(verify_conditions(u, NOW + SECOND, text, sizeof(text)),
+		PROOF_NOT_YET); /* looked before */
 	u->listening_now.read_ns = NOW + 1;
-	assert_int_equal(verify_conditions(u, text, sizeof(text)), PROOF_WEAK);
+	assert_int_equal(verify_conditions(u, NOW + SECOND, text, sizeof(text)), PROOF_WEAK);
 	u->listening_now.sockets[0] = at_port(8001);
-	assert_int_equal(verify_conditions(u, text, sizeof(text)), PROOF_NOT_YET);
+	assert_int_equal(verify_conditions(u, NOW + SECOND, text, sizeof(text)), PROOF_NOT_YET);
 	assert_string_equal(text, "127.0.0.1:8000 is not open yet");
 	u->listening_now.sockets[0] = at_port(8000);
 
 	strcpy(u->settings.check, "tcp 127.0.0.1:8000");
-	assert_int_equal(verify_conditions(u, text, sizeof(text)), PROOF_NOT_YET);
+	assert_int_equal(verify_conditions(u, NOW + SECOND, text, sizeof(text)), PROOF_NOT_YET);
 	u->check = (struct check_state) { .status = 0, .in_row = 3, .time_ns = NOW + 1 };
-	assert_int_equal(verify_conditions(u, text, sizeof(text)), PROOF_STRONG);
+	assert_int_equal(verify_conditions(u, NOW + SECOND, text, sizeof(text)), PROOF_STRONG);
 	u->check.status = 2;
-	assert_int_equal(verify_conditions(u, text, sizeof(text)), PROOF_NOT_YET);
+	assert_int_equal(verify_conditions(u, NOW + SECOND, text, sizeof(text)), PROOF_NOT_YET);
 	u->check = (struct check_state) { .status = 0, .in_row = 2, .time_ns = NOW + 1 };
-	assert_int_equal(verify_conditions(u, text, sizeof(text)), PROOF_NOT_YET);
+	assert_int_equal(verify_conditions(u, NOW + SECOND, text, sizeof(text)), PROOF_NOT_YET);
 
 	u->facts.active = ACTIVE_ACTIVATING;
-	assert_int_equal(verify_conditions(u, text, sizeof(text)), PROOF_NOT_YET);
+	assert_int_equal(verify_conditions(u, NOW + SECOND, text, sizeof(text)), PROOF_NOT_YET);
 	unit_free(u);
 }
 

@@ -27,13 +27,14 @@ static void host_keys(void **state)
 	_cleanup_strbuf_ struct strbuf said = {};
 
 	assert_int_equal(parse_host(&s, &said,
-				 "[Mendd]\nLogLevel=debug\nMaxUnits=100\n"
+				 "[Mendd]\nLogLevel=debug\nMaxUnits=100\nMaxHTTPUnits=64\n"
 				 "Exclude=a b@*.service\nExclude=c.service\n"
 				 "[Plugin tcp]\nPort = 80\nPort=81\n[Plugin mail.2]\nTo=a=b\n"),
 		0);
 	assert_string_equal(strbuf_text(&said), "");
 	assert_int_equal(s.log_level, LOG_DEBUG);
 	assert_int_equal(s.units_max, 100);
+	assert_int_equal(s.http_units_max, 64);
 	assert_int_equal(s.n_excludes, 3);
 	assert_true(host_settings_excludes(&s, "a.service"));
 	assert_true(host_settings_excludes(&s, "b@1.service"));
@@ -55,12 +56,13 @@ static void host_defaults_come_back(void **state)
 	_cleanup_strbuf_ struct strbuf said = {};
 
 	assert_int_equal(parse_host(&s, &said,
-				 "[Mendd]\nLogLevel=3\nMaxUnits=1\nExclude=a\n"
-				 "LogLevel=\nMaxUnits=\nExclude=\nExclude=z\n"),
+				 "[Mendd]\nLogLevel=3\nMaxUnits=1\nMaxHTTPUnits=1\nExclude=a\n"
+				 "LogLevel=\nMaxUnits=\nMaxHTTPUnits=\nExclude=\nExclude=z\n"),
 		0);
 	assert_string_equal(strbuf_text(&said), "");
 	assert_int_equal(s.log_level, LOG_INFO);
 	assert_int_equal(s.units_max, UNITS_MAX);
+	assert_int_equal(s.http_units_max, 256);
 	assert_int_equal(s.n_excludes, 1);
 	assert_string_equal(s.excludes[0], "z.service");
 }
@@ -72,6 +74,10 @@ static void unit_keys(void **state)
 		"Heal=restart\nSeverity=critical\nBudget=3/30s\nBackoff=2s..4min\n"
 		"VerifyFor=500ms\nProbation=1h\nCheck=disk -w '10%' \"a b\"\n"
 		"CheckInterval=15\nCheckTimeout=1.5s\nCheckFailures=7\n"
+		"HTTP=yes\nHTTPErrorRatio=2.5%\nHTTPErrorFor=10s\nHTTPErrorMin=20\n"
+		"HTTPLatencyP99=500ms\nHTTPLatencyFor=1min\nHTTPLatencyHeal=yes\nHangAfter=5s\n"
+		"HTTPRoutes=yes\nProbe=http://[::1]:8000/health?a=b\nProbeInterval=2s\n"
+		"ProbeTimeout=500ms\nProbeFailures=2\n"
 		"[Service]\nHeel=1\nHeal=nonsense\n";
 	_cleanup_strbuf_ struct strbuf said = {};
 	struct settings_errors errors = { .text = &said };
@@ -84,7 +90,7 @@ static void unit_keys(void **state)
 	assert_int_equal(unit_rule_parse(&rule, &present, "f", text, strlen(text), &errors), 0);
 	assert_string_equal(strbuf_text(&said), "");
 	assert_true(present);
-	assert_int_equal(rule.set, (1 << 10) - 1);
+	assert_int_equal(rule.set, (1 << 23) - 1);
 	unit_settings_merge(&u, &host, &rule, "x.service");
 	assert_int_equal(u.heal, HEAL_RESTART);
 	assert_int_equal(u.severity, SEVERITY_CRITICAL);
@@ -99,13 +105,84 @@ static void unit_keys(void **state)
 	assert_int_equal(u.check_interval_ns, 15 * S);
 	assert_int_equal(u.check_timeout_ns, 1500 * NSEC_PER_MSEC);
 	assert_int_equal(u.check_failures, 7);
+	assert_int_equal(u.http, HTTP_MODE_YES);
+	assert_true(u.http_error_ratio > .02499 && u.http_error_ratio < .02501);
+	assert_int_equal(u.http_error_for_ns, 10 * S);
+	assert_int_equal(u.http_error_min, 20);
+	assert_int_equal(u.http_latency_p99_ns, S / 2);
+	assert_int_equal(u.http_latency_for_ns, 60 * S);
+	assert_true(u.http_latency_heal);
+	assert_int_equal(u.hang_after_ns, 5 * S);
+	assert_int_equal(u.http_routes, HTTP_ROUTES_DEFAULT);
+	assert_string_equal(u.probe, "http://[::1]:8000/health?a=b");
+	assert_int_equal(u.probe_interval_ns, 2 * S);
+	assert_int_equal(u.probe_timeout_ns, S / 2);
+	assert_int_equal(u.probe_failures, 2);
+}
+
+/* What can be switched off, and the several ways to say a thing. */
+static void http_values(void **state)
+{
+	_cleanup_(host_settings_done) struct host_settings s = {};
+	_cleanup_strbuf_ struct strbuf said = {};
+	struct unit_settings u;
+
+	assert_int_equal(parse_host(&s, &said,
+				 "[Unit off]\nHTTP=off\nHTTPErrorRatio=off\nHTTPLatencyP99=0\n"
+				 "HangAfter=off\nHTTPRoutes=no\n"
+				 "[Unit zero]\nHTTP=auto\nHTTPErrorRatio=0%\nHTTPLatencyP99=off\n"
+				 "HangAfter=0\nHTTPRoutes=0\n"
+				 "[Unit one]\nHTTP=on\nHTTPRoutes=1\nHTTPLatencyHeal=no\n"
+				 "Probe=tcp://db-1.example:5432\n"
+				 "[Unit most]\nHTTPRoutes=200\nProbe=http://localhost/\n"),
+		0);
+	assert_string_equal(strbuf_text(&said), "");
+	for (int i = 0; i < 2; i++) {
+		unit_settings_merge(&u, &s, NULL, i ? "zero.service" : "off.service");
+		assert_int_equal(u.http, i ? HTTP_MODE_AUTO : HTTP_MODE_NO);
+		assert_true(u.http_error_ratio == 0);
+		assert_int_equal(u.http_latency_p99_ns, 0);
+		assert_int_equal(u.hang_after_ns, 0);
+		assert_int_equal(u.http_routes, 0);
+	}
+	unit_settings_merge(&u, &s, NULL, "one.service");
+	assert_int_equal(u.http, HTTP_MODE_YES);
+	assert_int_equal(u.http_routes, 1);
+	assert_false(u.http_latency_heal);
+	assert_string_equal(u.probe, "tcp://db-1.example:5432");
+	unit_settings_merge(&u, &s, NULL, "most.service");
+	assert_int_equal(u.http_routes, HTTP_ROUTES_MAX);
+	assert_string_equal(u.probe, "http://localhost/");
+}
+
+static void probes_that_are_none(void **state)
+{
+	static const char *const rows[] = { "localhost:80", "http:/localhost/", "http://localhost",
+		"http:///x", "http://user@host/", "http://host:/", "http://host:0/",
+		"http://host:65536/", "http://host:80x/", "http://[::1/", "http://[]:80/",
+		"http://[::1]x/", "http://-host/", "http://host/a b", "http://host/\xff",
+		"http://host/#part", "tcp://host", "tcp://host:80/", "tcp://:80", "tcp://[::1]",
+		"ftp://host/" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		_cleanup_(host_settings_done) struct host_settings s = {};
+		_cleanup_strbuf_ struct strbuf text = {}, said = {};
+
+		strbuf_addf(&text, "[Unit a]\nProbe=%s\n", rows[i]);
+		assert_int_equal(parse_host(&s, &said, text.data), 0);
+		CHECK_ROW(strstr(strbuf_text(&said), "is not a probe; write it as in http://"),
+			rows[i]);
+	}
 }
 
 static void unit_defaults_come_back(void **state)
 {
 	static const char text[] =
 		"[Unit a]\nHeal=\nSeverity=\nBudget=\nBackoff=\nVerifyFor=\n"
-		"Probation=\nCheck=\nCheckInterval=\nCheckTimeout=\nCheckFailures=\n";
+		"Probation=\nCheck=\nCheckInterval=\nCheckTimeout=\nCheckFailures=\n"
+		"HTTP=\nHTTPErrorRatio=\nHTTPErrorFor=\nHTTPErrorMin=\nHTTPLatencyP99=\n"
+		"HTTPLatencyFor=\nHTTPLatencyHeal=\nHangAfter=\nHTTPRoutes=\nProbe=\n"
+		"ProbeInterval=\nProbeTimeout=\nProbeFailures=\n";
 	_cleanup_(host_settings_done) struct host_settings s = {};
 	_cleanup_strbuf_ struct strbuf said = {};
 	struct unit_settings defaults, got;
@@ -116,6 +193,7 @@ static void unit_defaults_come_back(void **state)
 	memset(&own, 0x11, sizeof(own));
 	own.set = UINT32_MAX;
 	own.values.error[0] = '\0';
+	own.values.http_latency_heal = true;
 	assert_int_equal(parse_host(&s, &said, text), 0);
 	assert_string_equal(strbuf_text(&said), "");
 	unit_settings_merge(&got, &s, &own, "a.service");
@@ -130,6 +208,19 @@ static void unit_defaults_come_back(void **state)
 	assert_int_equal(got.check_interval_ns, defaults.check_interval_ns);
 	assert_int_equal(got.check_timeout_ns, defaults.check_timeout_ns);
 	assert_int_equal(got.check_failures, defaults.check_failures);
+	assert_int_equal(got.http, defaults.http);
+	assert_true(got.http_error_ratio == .05);
+	assert_int_equal(got.http_error_for_ns, defaults.http_error_for_ns);
+	assert_int_equal(got.http_error_min, defaults.http_error_min);
+	assert_int_equal(got.http_latency_p99_ns, defaults.http_latency_p99_ns);
+	assert_int_equal(got.http_latency_for_ns, defaults.http_latency_for_ns);
+	assert_false(got.http_latency_heal);
+	assert_int_equal(got.hang_after_ns, defaults.hang_after_ns);
+	assert_int_equal(got.http_routes, defaults.http_routes);
+	assert_string_equal(got.probe, "");
+	assert_int_equal(got.probe_interval_ns, defaults.probe_interval_ns);
+	assert_int_equal(got.probe_timeout_ns, defaults.probe_timeout_ns);
+	assert_int_equal(got.probe_failures, defaults.probe_failures);
 }
 
 static void messages(void **state)
@@ -219,6 +310,53 @@ static void messages(void **state)
 			"f:2: CheckTimeout=1h is out of range; it is from 100ms to 10min\n" },
 		{ "[Unit a]\nCheckFailures=101\n",
 			"f:2: CheckFailures=101 is not a count; it is from 1 to 100\n" },
+		{ "[Mendd]\nMaxHTTPUnits=4097\n",
+			"f:2: MaxHTTPUnits=4097 is not a count; it is from 1 to 4096\n" },
+		{ "[Mendd]\nMaxHttpUnits=1\n",
+			"f:2: unknown key 'MaxHttpUnits' in [Mendd]; did you mean 'MaxHTTPUnits'?\n" },
+		{ "[Mendd]\nHangAfter=5s\n",
+			"f:2: key 'HangAfter' does not belong in [Mendd]; it goes into a "
+			"[Unit NAME] section\n" },
+		{ "[Unit a]\nHTTPErorRatio=5%\n",
+			"f:2: unknown key 'HTTPErorRatio' in [Unit a]; did you mean "
+			"'HTTPErrorRatio'?\n" },
+		{ "[Unit a]\nHTTP=aut\n", "f:2: HTTP=aut is unknown; did you mean 'auto'?\n" },
+		{ "[Unit a]\nHTTP=sometimes\n",
+			"f:2: HTTP=sometimes is unknown; it is one of auto, yes, no\n" },
+		{ "[Unit a]\nHTTPErrorRatio=5\n",
+			"f:2: HTTPErrorRatio=5 is not a percentage; write it as in 5%, or off\n" },
+		{ "[Unit a]\nHTTPErrorRatio=101%\n",
+			"f:2: HTTPErrorRatio=101% is not a percentage; write it as in 5%, or off\n" },
+		{ "[Unit a]\nHTTPErrorFor=2min\n",
+			"f:2: HTTPErrorFor=2min is out of range; it is from 1s to 1min\n" },
+		{ "[Unit a]\nHTTPErrorFor=off\n",
+			"f:2: HTTPErrorFor=off is not a time span; write it as in 500ms or 1min 30s\n" },
+		{ "[Unit a]\nHTTPErrorMin=0\n",
+			"f:2: HTTPErrorMin=0 is not a count; it is from 1 to 1000000\n" },
+		{ "[Unit a]\nHTTPLatencyP99=1min\n",
+			"f:2: HTTPLatencyP99=1min is out of range; it is from 1ms to 30s, or off\n" },
+		{ "[Unit a]\nHTTPLatencyFor=500ms\n",
+			"f:2: HTTPLatencyFor=500ms is out of range; it is from 1s to 1h\n" },
+		{ "[Unit a]\nHTTPLatencyHeal=restart\n",
+			"f:2: HTTPLatencyHeal=restart is not yes or no\n" },
+		{ "[Unit a]\nHangAfter=500ms\n",
+			"f:2: HangAfter=500ms is out of range; it is from 1s to 1h, or off\n" },
+		{ "[Unit a]\nHTTPRoutes=some\n",
+			"f:2: HTTPRoutes=some is not yes, no or a count\n" },
+		{ "[Unit a]\nHTTPRoutes=201\n",
+			"f:2: HTTPRoutes=201 is too many; there can be 200\n" },
+		{ "[Unit a]\nProbe=https://a/\n",
+			"f:2: Probe=https://a/: there is no probe for https; use Check=check_http "
+			"-S\n" },
+		{ "[Unit a]\nProbe=a:80\n",
+			"f:2: Probe=a:80 is not a probe; write it as in "
+			"http://127.0.0.1:8000/health or tcp://127.0.0.1:8000\n" },
+		{ "[Unit a]\nProbeInterval=0\n",
+			"f:2: ProbeInterval=0 is out of range; it is from 1s to 1d\n" },
+		{ "[Unit a]\nProbeTimeout=2min\n",
+			"f:2: ProbeTimeout=2min is out of range; it is from 100ms to 1min\n" },
+		{ "[Unit a]\nProbeFailures=101\n",
+			"f:2: ProbeFailures=101 is not a count; it is from 1 to 100\n" },
 		/* all of them, not only the first */
 		{ "[Mend]\n[Unit a]\nHeal=x\nnonsense\nBudget=5\n",
 			"f:1: unknown section [Mend]; did you mean [Mendd]?\n"
@@ -290,10 +428,10 @@ static void caps(void **state)
 
 static void long_values(void **state)
 {
-	static const char *const heads[] = { "[Unit a]\nCheck=", "[Plugin a]\nk=", "[Plugin ",
-		"[Unit ", "[Mendd]\nExclude=" };
-	static const size_t longest[] = { COMMAND_SIZE - 1, PLUGIN_VALUE_SIZE - 1,
-		PLUGIN_NAME_SIZE - 1, UNIT_NAME_SIZE - 1 - 8, 64 - 1 - 8 };
+	static const char *const heads[] = { "[Unit a]\nCheck=", "[Unit a]\nProbe=http://a/",
+		"[Plugin a]\nk=", "[Plugin ", "[Unit ", "[Mendd]\nExclude=" };
+	static const size_t longest[] = { COMMAND_SIZE - 1, PROBE_SIZE - 1 - 9,
+		PLUGIN_VALUE_SIZE - 1, PLUGIN_NAME_SIZE - 1, UNIT_NAME_SIZE - 1 - 8, 64 - 1 - 8 };
 
 	for (size_t i = 0; i < ARRAY_SIZE(heads); i++)
 		for (size_t more = 0; more <= 1; more++) {
@@ -439,6 +577,8 @@ int main(void)
 		cmocka_unit_test(host_keys),
 		cmocka_unit_test(host_defaults_come_back),
 		cmocka_unit_test(unit_keys),
+		cmocka_unit_test(http_values),
+		cmocka_unit_test(probes_that_are_none),
 		cmocka_unit_test(unit_defaults_come_back),
 		cmocka_unit_test(messages),
 		cmocka_unit_test(messages_end),

@@ -16,8 +16,8 @@ static void nothing_has_been_forgotten(void **state)
 	assert_int_equal(sizeof(struct attempt), 264);
 	assert_int_equal(sizeof(struct death), 208);
 	assert_int_equal(sizeof(struct incident), 13648);
-	assert_int_equal(sizeof(struct trouble), 368);
-	assert_int_equal(sizeof(struct heal), 1248);
+	assert_int_equal(sizeof(struct trouble), 376);
+	assert_int_equal(sizeof(struct heal), 1272);
 	assert_int_equal(sizeof(struct pause), 280);
 }
 
@@ -130,9 +130,12 @@ static void heals(void **state)
 		.restart_ns = { 7, 8, 9 },
 		.last_killer_key = "bash/1000",
 		.last_killer_ns = 10,
+		.level_tried = true,
+		.level_restart_ns = 15,
 		.trouble = {
 			.present = true,
 			.cause = CAUSE_KILLED,
+			.rule = RULE_HTTP_ERRORS,
 			.time_ns = 11,
 			.detected_ns = 12,
 			.invocation = "0123456789abcdef0123456789abcdef",
