@@ -4,26 +4,9 @@
  * one family together. Known label values are there from the start with 0, so that a first event is
  * an increase and not a new series, which rate() would not see.
  */
-#include "collect.h"
+#include "collect_impl.h"
 #include "level.h"
 #include "policy.h"
-
-struct page {
-	const struct world *w;     /* borrowed */
-	struct metric_writer *out; /* borrowed */
-	struct unit **units;       /* owned; borrowed units */
-	size_t n;
-	uint64_t now_ns, realtime_usec;
-};
-
-#define UNIT_EACH(u, page)                        \
-	for (size_t _i = 0; _i < (page)->n; _i++) \
-		for (const struct unit *u = (page)->units[_i]; u; u = NULL)
-
-static double seconds(uint64_t ns)
-{
-	return (double)ns / 1e9;
-}
 
 static bool is_down(const struct unit *u)
 {
@@ -205,14 +188,16 @@ static void kernel(struct page *p)
 	metric_family(p->out, "mendd_bpf_map_entries", METRIC_GAUGE, NULL,
 		"Entries in use of a map of the kernel programs.");
 	METRIC_COUNT(p->out, w->watched_entries, { "map", "watched" });
+	METRIC_COUNT(p->out, w->http_units, { "map", "http" });
 	metric_family(p->out, "mendd_bpf_map_max_entries", METRIC_GAUGE, NULL,
 		"Entries that this map has room for.");
 	METRIC_COUNT(p->out, w->watched_max, { "map", "watched" });
+	METRIC_COUNT(p->out, w->http_units_max, { "map", "http" });
 	metric_family(p->out, "mendd_bpf_program_run_seconds_total", METRIC_COUNTER, "seconds",
 		"Time spent in a kernel program; 0 unless kernel.bpf_stats_enabled is set.");
 	for (size_t i = 0; i < w->n_programs; i++)
-		METRIC_SAMPLE(
-			p->out, seconds(w->programs[i].run_ns), { "program", w->programs[i].name });
+		METRIC_SAMPLE(p->out, collect_seconds(w->programs[i].run_ns),
+			{ "program", w->programs[i].name });
 	metric_family(p->out, "mendd_bpf_program_runs_total", METRIC_COUNTER, NULL,
 		"Runs of a kernel program; 0 unless kernel.bpf_stats_enabled is set.");
 	for (size_t i = 0; i < w->n_programs; i++)
@@ -293,6 +278,7 @@ int collect_world(
 	alerts(&p);
 	incidents(&p);
 	healing(&p);
+	collect_http(&p);
 	delays(&p);
 	kernel(&p);
 	self(&p);

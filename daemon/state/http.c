@@ -190,6 +190,13 @@ struct http_counts http_counts_now(const struct http_state *s)
 	return c;
 }
 
+uint64_t http_in_flight_now(const struct http_state *s)
+{
+	uint64_t finished = s->totals->finished, started = s->totals->started;
+
+	return started > finished ? started - finished : 0;
+}
+
 uint64_t http_errors(const struct http_counts *c)
 {
 	return c->answered[HTTP_CLASS_5XX] + c->incomplete[HTTP_SERVER_RESET] +

@@ -13,6 +13,28 @@
 #include <string.h>
 #include <sys/socket.h>
 
+/* The kernel's memory of one unit that speaks HTTP. */
+static struct http_totals totals = { .started = 9, .finished = 8, .oldest_ns = 1 };
+static struct http_detail detail;
+
+static void fill_http(struct world *w, struct unit *u)
+{
+	u->http = http_state_new(&totals, &detail);
+	if (!u->http)
+		exit(1);
+	detail.codes[HTTP_GET][http_place_of_code(200)] = 7;
+	detail.codes[HTTP_OTHER][0] = 1;
+	for (unsigned int c = 0; c < HTTP_CLOCKS; c++) {
+		detail.histograms[c][HTTP_CLASS_OTHER][80] = 1;
+		detail.histograms[c][HTTP_CLASS_2XX][100] = 7;
+		detail.sums_ns[c][HTTP_CLASS_2XX] = NSEC_PER_SEC;
+	}
+	totals.untracked[HTTP_UNTRACKED_TLS] = 1;
+	http_tick(u->http, clock_monotonic_ns());
+	w->http_units = 1;
+	w->http_units_max = 2;
+}
+
 static void fill(struct world *w, unsigned int n)
 {
 	uint64_t now_ns = clock_monotonic_ns();
@@ -38,6 +60,8 @@ static void fill(struct world *w, unsigned int n)
 			"killed by <script>alert('%u')</script> & \"\xff\"", i);
 		u->last_death.time_ns = now_ns;
 	}
+	if (n > 1)
+		fill_http(w, world_unit(w, "unit\\x2d1.service"));
 	if (n > 2) {
 		const struct trouble t = { .present = true,
 			.cause = CAUSE_KILLED,

@@ -195,6 +195,110 @@ static void sinks_of_one_name(void **state)
 	assert_true(has(&page, "mendd_notification_failures_total{integration=\"mail\"} 2"));
 }
 
+/* 200 idle units cost little: nothing but what could not be seen. */
+static void a_unit_without_http(void **state)
+{
+	_cleanup_(world_done) struct world w;
+	_cleanup_strbuf_ struct strbuf page = {};
+	struct http_totals totals = {};
+	struct unit *u;
+
+	world_init(&w);
+	u = world_unit_add(&w, "a.service");
+	assert_non_null(u);
+	u->http = http_state_new(&totals, NULL);
+	assert_non_null(u->http);
+	collect(&w, &page);
+	assert_int_equal(count(&page, "mendd_http_"), 2 * 10); /* HELP and TYPE of each family */
+	totals.untracked[HTTP_UNTRACKED_TLS] = 3;
+	totals.outgoing = 4;
+	strbuf_reset(&page);
+	collect(&w, &page);
+	assert_int_equal(count(&page, "mendd_http_"), 2 * 10 + 2);
+	assert_true(has(&page, "mendd_http_untracked_connections_total{name=\"a.service\","
+			       "reason=\"tls\"} 3"));
+	assert_true(has(&page, "mendd_http_outgoing_requests_total{name=\"a.service\"} 4"));
+}
+
+static void a_unit_with_http(void **state)
+{
+	_cleanup_(world_done) struct world w;
+	_cleanup_strbuf_ struct strbuf page = {};
+	static struct http_detail detail;
+	struct http_totals totals = { .started = 20, .finished = 17, .unread = 2 };
+	struct unit *u;
+
+	memset(&detail, 0, sizeof(detail));
+	world_init(&w);
+	w.http_units = 1;
+	w.http_units_max = 64;
+	u = world_unit_add(&w, "a.service");
+	assert_non_null(u);
+	u->http = http_state_new(&totals, NULL);
+	assert_non_null(u->http);
+	totals.oldest_ns = NOW - 2500 * NSEC_PER_MSEC;
+	totals.incomplete[HTTP_SERVER_DIED] = 5;
+	http_tick(u->http, NOW);
+	/* The kernel had no room: not measured is not 0. */
+	collect(&w, &page);
+	assert_int_equal(count(&page, "mendd_http_requests_total{"), 0);
+	assert_int_equal(count(&page, "mendd_http_first_byte_seconds_"), 0);
+	assert_true(has(&page, "mendd_http_requests_in_flight{name=\"a.service\"} 3"));
+	strbuf_reset(&page);
+	u->http->detail = &detail;
+	detail.codes[HTTP_GET][http_place_of_code(200)] = UINT64_C(1) << 60;
+	detail.codes[HTTP_POST][http_place_of_code(503)] = 2;
+	detail.codes[HTTP_OTHER][0] = 3;
+	/* The last buckets but one and two of all: 2^(39/8) and 2^5 seconds, above 10 s. */
+	detail.histograms[HTTP_FIRST_BYTE][HTTP_CLASS_2XX][0] = 10;
+	detail.histograms[HTTP_FIRST_BYTE][HTTP_CLASS_2XX][HTTP_BUCKETS - 2] = 1;
+	detail.sums_ns[HTTP_FIRST_BYTE][HTTP_CLASS_2XX] = 32500 * NSEC_PER_MSEC;
+	detail.histograms[HTTP_FIRST_BYTE][HTTP_CLASS_4XX][0] = 7;
+	detail.histograms[HTTP_QUEUE][HTTP_CLASS_OTHER][0] = 8;
+	collect(&w, &page);
+	{
+		static const char *const lines[] = {
+			"mendd_http_requests_total{name=\"a.service\",method=\"GET\",code=\"200\"} "
+			"1152921504606846976",
+			"mendd_http_requests_total{name=\"a.service\",method=\"GET\",code=\"500\"} 0",
+			"mendd_http_requests_total{name=\"a.service\",method=\"POST\",code=\"503\"} 2",
+			"mendd_http_requests_total{name=\"a.service\",method=\"_OTHER\",code=\"other\"} 3",
+			"mendd_http_first_byte_seconds_bucket{name=\"a.service\",class=\"2xx\",le=\"0.001\"} "
+			"10",
+			"mendd_http_first_byte_seconds_bucket{name=\"a.service\",class=\"2xx\",le=\"10\"} 10",
+			"mendd_http_first_byte_seconds_bucket{name=\"a.service\",class=\"2xx\",le=\"+Inf\"} "
+			"11",
+			"mendd_http_first_byte_seconds_sum{name=\"a.service\",class=\"2xx\"} 32.5",
+			"mendd_http_first_byte_seconds_count{name=\"a.service\",class=\"4xx\"} 7",
+			"mendd_http_first_byte_seconds_count{name=\"a.service\",class=\"5xx\"} 0",
+			"mendd_http_request_duration_seconds_count{name=\"a.service\",class=\"2xx\"} 0",
+			"mendd_http_queue_seconds_bucket{name=\"a.service\",le=\"0.001\"} 8",
+			"mendd_http_requests_in_flight{name=\"a.service\"} 3",
+			"mendd_http_oldest_request_age_seconds{name=\"a.service\"} 2.5",
+			"mendd_http_requests_unread{name=\"a.service\"} 2",
+			"mendd_http_incomplete_requests_total{name=\"a.service\",reason=\"server_died\"} 5",
+			"mendd_http_incomplete_requests_total{name=\"a.service\",reason=\"timed_out\"} 0",
+			"mendd_http_untracked_connections_total{name=\"a.service\",reason=\"tls\"} 0",
+			"mendd_http_outgoing_requests_total{name=\"a.service\"} 0",
+			"mendd_bpf_map_entries{map=\"http\"} 1",
+			"mendd_bpf_map_max_entries{map=\"http\"} 64",
+		};
+
+		for (size_t i = 0; i < ARRAY_SIZE(lines); i++)
+			CHECK_ROW(has(&page, lines[i]), lines[i]);
+	}
+	assert_int_equal(count(&page, "mendd_http_requests_total{"), 4);
+	/* Never seen, and not among those that start at 0. */
+	assert_int_equal(count(&page, "class=\"3xx\""), 0);
+	assert_int_equal(count(&page, "class=\"other\""), 0);
+	/* All answered: nothing is old. */
+	totals.finished = 20;
+	strbuf_reset(&page);
+	collect(&w, &page);
+	assert_true(has(&page, "mendd_http_oldest_request_age_seconds{name=\"a.service\"} 0"));
+	assert_true(has(&page, "mendd_http_requests_unread{name=\"a.service\"} 0"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -202,6 +306,8 @@ int main(void)
 		cmocka_unit_test(fresh_unit_starts_at_zero),
 		cmocka_unit_test(a_unit_with_a_past),
 		cmocka_unit_test(sinks_of_one_name),
+		cmocka_unit_test(a_unit_without_http),
+		cmocka_unit_test(a_unit_with_http),
 	};
 
 	return cmocka_run_group_tests_name("collect", tests, NULL, NULL);
