@@ -2,6 +2,8 @@
 /* D-Bus values as JSON, whatever their type, and the reading and printing of JSON. */
 #include "ctl.h"
 
+#include <math.h>
+
 static int from_basic(sd_bus_message *m, char type, json_t **ret)
 {
 	union {
@@ -47,7 +49,7 @@ static int from_basic(sd_bus_message *m, char type, json_t **ret)
 		*ret = v.t > INT64_MAX ? json_null() : json_integer((json_int_t)v.t);
 		break;
 	case 'd':
-		*ret = json_real(v.d);
+		*ret = isfinite(v.d) ? json_real(v.d) : json_null();
 		break;
 	case 's':
 	case 'o':

@@ -36,6 +36,7 @@ static void announced_update(struct announced *n, const struct unit *u)
 	n->refusal = u->heal.refusal;
 	n->cause = u->heal.trouble.present ? u->heal.trouble.cause : CAUSE_NONE;
 	n->check_status = u->check.status;
+	n->probe_status = u->probe.status;
 	n->incident_open = u->incident && u->incident->open;
 	str_copy(n->health_reason, sizeof(n->health_reason), u->health_reason);
 	str_copy(n->invocation, sizeof(n->invocation), u->facts.invocation);
@@ -303,6 +304,7 @@ void api_unit_changed(struct api *a, const struct unit *u)
 	note_if(!str_eq(now.incident, old->incident), names, &n, "IncidentID");
 	note_if(now.incident_open != old->incident_open, names, &n, "IncidentOpen");
 	note_if(now.check_status != old->check_status, names, &n, "CheckStatus");
+	note_if(now.probe_status != old->probe_status, names, &n, "ProbeStatus");
 	note_if(!str_eq(now.config_error, old->config_error), names, &n, "ConfigError");
 	if (n == 0)
 		return;

@@ -26,7 +26,7 @@ struct announced {
 	enum heal_state heal_state;
 	enum refusal refusal;
 	enum cause cause;
-	int check_status;
+	int check_status, probe_status;
 	bool incident_open;
 	char health_reason[256];
 	char invocation[INVOCATION_SIZE];
@@ -108,6 +108,13 @@ void auth_drop_all(struct api *a);
 
 /* api_explain.c: the decision on a unit as a JSON object. */
 void explain_to_json(const struct unit *u, const struct world *w, struct strbuf *ret);
+
+/* api_http.c: the getter of all HTTP properties of a unit, and the call for all units at once. */
+int api_get_http(sd_bus *bus, const char *path, const char *interface, const char *property,
+	sd_bus_message *reply, void *userdata, sd_bus_error *ret_error);
+int api_on_list_http(sd_bus_message *call, void *userdata, sd_bus_error *ret_error);
+/* "http", "none" (nothing came), "off", "unavailable", or why nothing can be seen: "tls" … */
+const char *api_http_visibility(const struct unit *u);
 
 /* api_util.c */
 

@@ -411,6 +411,8 @@ const sd_bus_vtable api_manager_vtable[] = {
 		"GetUnit", SD_BUS_ARGS("s", name), SD_BUS_RESULT("o", path), on_get_unit, READ),
 	SD_BUS_METHOD_WITH_ARGS("ListUnits", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(ssssstto)", units),
 		on_list_units, READ),
+	SD_BUS_METHOD_WITH_ARGS(
+		"ListHTTP", SD_BUS_NO_ARGS, SD_BUS_RESULT("aa{sv}", units), api_on_list_http, READ),
 	SD_BUS_METHOD_WITH_ARGS("ListIncidents", SD_BUS_ARGS("s", unit, "u", limit),
 		SD_BUS_RESULT("s", json), on_list_incidents, READ),
 	SD_BUS_METHOD_WITH_ARGS("GetIncident", SD_BUS_ARGS("s", id), SD_BUS_RESULT("s", json),

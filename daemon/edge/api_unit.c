@@ -58,6 +58,8 @@ TEXT_GETTER(get_program, u->program.path)
 TEXT_GETTER(get_config_error, u->settings.error)
 TEXT_GETTER(get_check, u->settings.check)
 TEXT_GETTER(get_check_text, u->check.text)
+TEXT_GETTER(get_probe, u->settings.probe)
+TEXT_GETTER(get_probe_text, u->probe.text)
 TEXT_GETTER(get_exit_comm, unit_last_exit(u)->comm)
 TEXT_GETTER(get_exit_outcome,
 	unit_last_exit(u)->time_ns ? outcome_word(death_outcome(unit_last_exit(u))) : "")
@@ -76,6 +78,8 @@ VALUE_GETTER(get_main_pid, "u", (uint32_t)u->facts.main_pid)
 VALUE_GETTER(get_incident_open, "b", u->incident && u->incident->open)
 VALUE_GETTER(get_program_changed, "b", u->program.changed)
 VALUE_GETTER(get_check_time, "t", wall_usec(u->check.time_ns))
+VALUE_GETTER(get_probe_time, "t", wall_usec(u->probe.time_ns))
+VALUE_GETTER(get_probe_duration, "t", u->probe.took_ns / NSEC_PER_USEC)
 VALUE_GETTER(get_oom_kills, "t", u->oom_kills)
 VALUE_GETTER(get_attempts, "t", u->attempts)
 VALUE_GETTER(get_attempt_failures, "t", u->attempt_failures)
@@ -104,6 +108,7 @@ static const char *check_word(int status)
 }
 
 TEXT_GETTER(get_check_status, check_word(u->check.status))
+TEXT_GETTER(get_probe_status, check_word(u->probe.status))
 
 static const char *initiator_name(size_t i)
 {
@@ -254,6 +259,27 @@ const sd_bus_vtable api_unit_vtable[] = {
 	SD_BUS_PROPERTY("CheckStatus", "s", get_check_status, 0, ANNOUNCED),
 	SD_BUS_PROPERTY("CheckText", "s", get_check_text, 0, 0),
 	SD_BUS_PROPERTY("CheckTimeUSec", "t", get_check_time, 0, 0),
+	SD_BUS_PROPERTY("Probe", "s", get_probe, 0, 0),
+	SD_BUS_PROPERTY("ProbeStatus", "s", get_probe_status, 0, ANNOUNCED),
+	SD_BUS_PROPERTY("ProbeText", "s", get_probe_text, 0, 0),
+	SD_BUS_PROPERTY("ProbeTimeUSec", "t", get_probe_time, 0, 0),
+	SD_BUS_PROPERTY("ProbeDurationUSec", "t", get_probe_duration, 0, 0),
+	SD_BUS_PROPERTY("HTTPVisibility", "s", api_get_http, 0, 0),
+	SD_BUS_PROPERTY("HTTPRequests", "t", api_get_http, 0, 0),
+	SD_BUS_PROPERTY("HTTPErrors", "t", api_get_http, 0, 0),
+	SD_BUS_PROPERTY("HTTPRequestRate", "d", api_get_http, 0, 0),
+	SD_BUS_PROPERTY("HTTPErrorRatio", "d", api_get_http, 0, 0),
+	SD_BUS_PROPERTY("HTTPFirstByteP50USec", "t", api_get_http, 0, 0),
+	SD_BUS_PROPERTY("HTTPFirstByteP95USec", "t", api_get_http, 0, 0),
+	SD_BUS_PROPERTY("HTTPFirstByteP99USec", "t", api_get_http, 0, 0),
+	SD_BUS_PROPERTY("HTTPQueueP95USec", "t", api_get_http, 0, 0),
+	SD_BUS_PROPERTY("HTTPInFlight", "t", api_get_http, 0, 0),
+	SD_BUS_PROPERTY("HTTPUnread", "t", api_get_http, 0, 0),
+	SD_BUS_PROPERTY("HTTPOldestInFlightUSec", "t", api_get_http, 0, 0),
+	SD_BUS_PROPERTY("HTTPOutgoing", "t", api_get_http, 0, 0),
+	SD_BUS_PROPERTY("HTTPIncomplete", "a{st}", api_get_http, 0, 0),
+	SD_BUS_PROPERTY("HTTPUntracked", "a{st}", api_get_http, 0, 0),
+	SD_BUS_PROPERTY("HTTPCodes", "a{st}", api_get_http, 0, 0),
 	SD_BUS_PROPERTY("ListeningSockets", "as", get_sockets, 0, 0),
 	SD_BUS_PROPERTY("Dependencies", "as", get_dependencies, 0, 0),
 	SD_BUS_PROPERTY("Program", "s", get_program, 0, 0),

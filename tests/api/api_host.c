@@ -216,6 +216,42 @@ static void fill_nginx(struct unit *u, uint64_t now)
 	u->check.status = 1;
 	u->check.time_ns = now;
 	str_copy(u->check.text, sizeof(u->check.text), "disk 91% full");
+	str_copy(u->settings.probe, sizeof(u->settings.probe), "http://127.0.0.1/health");
+	u->probe.status = 0;
+	u->probe.time_ns = now;
+	u->probe.took_ns = 3 * NSEC_PER_MSEC;
+	str_copy(u->probe.text, sizeof(u->probe.text), "HTTP 200 after 3ms");
+}
+
+/* The kernel's memory of two units: ten seconds of traffic, and connections with TLS only. */
+static struct http_totals http_totals, tls_totals = { .untracked = { [HTTP_UNTRACKED_TLS] = 3 } };
+static struct http_detail http_detail;
+
+static int fill_http(struct unit *u, struct unit *blind, uint64_t now)
+{
+	struct http_totals *t = &http_totals;
+	struct http_detail *d = &http_detail;
+
+	u->http = http_state_new(t, d);
+	blind->http = http_state_new(&tls_totals, NULL);
+	if (!u->http || !blind->http)
+		return -ENOMEM;
+	http_tick(u->http, now - HTTP_WINDOW * NSEC_PER_SEC);
+	t->started = 1000;
+	t->finished = 998;
+	t->unread = 1;
+	t->oldest_ns = now - 1500 * NSEC_PER_MSEC;
+	t->outgoing = 7;
+	t->incomplete[HTTP_CLIENT_RESET] = 2;
+	/* Buckets that end at about 5 and 100 ms, and what was waited of it. */
+	d->histograms[HTTP_FIRST_BYTE][HTTP_CLASS_2XX][60] = 946;
+	d->histograms[HTTP_FIRST_BYTE][HTTP_CLASS_5XX][90] = 50;
+	d->histograms[HTTP_QUEUE][HTTP_CLASS_OTHER][30] = 996;
+	d->codes[HTTP_GET][http_place_of_code(200)] = 900;
+	d->codes[HTTP_POST][http_place_of_code(200)] = 46;
+	d->codes[HTTP_GET][http_place_of_code(500)] = 50;
+	http_tick(u->http, now);
+	return 0;
 }
 
 static int fill(struct world *w)
@@ -235,6 +271,9 @@ static int fill(struct world *w)
 			return -errno;
 	fill_nginx(world_unit(w, "nginx.service"), now);
 	kill_unit(world_unit(w, "shop.service"), now);
+	if (fill_http(world_unit(w, "nginx.service"), world_unit(w, "shop.service"), now) < 0)
+		return -ENOMEM;
+	world_unit(w, "systemd-journald.service")->settings.http = HTTP_MODE_NO;
 	world_unit(w, "web-app@1.service")->health = HEALTH_HEALTHY;
 	str_copy(world_unit(w, "web-app@1.service")->settings.error, 256,
 		"web-app@1.service.d/x.conf:2: unknown key Hael=");

@@ -69,6 +69,7 @@ class Objects(Case):
     def test_unit_properties(self):
         unit = "org.mendd1.Unit"
         nginx, shop = self.path("nginx.service"), self.path("shop.service")
+        idle = self.path("idle.service")
         for path, name, value in (
                 (nginx, "Name", "nginx.service"),
                 (nginx, "Health", "healthy"),
@@ -78,6 +79,32 @@ class Objects(Case):
                 (nginx, "CheckStatus", "warning"),
                 (nginx, "CheckText", "disk 91% full"),
                 (nginx, "Program", "/usr/sbin/nginx"),
+                (nginx, "ProbeStatus", "ok"),
+                (nginx, "ProbeText", "HTTP 200 after 3ms"),
+                (nginx, "ProbeDurationUSec", 3000),
+                (nginx, "HTTPVisibility", "http"),
+                (nginx, "HTTPRequests", 1000),
+                (nginx, "HTTPErrors", 50),
+                (nginx, "HTTPRequestRate", 100),
+                (nginx, "HTTPInFlight", 2),
+                (nginx, "HTTPUnread", 1),
+                (nginx, "HTTPOutgoing", 7),
+                (nginx, "HTTPCodes", {"200": 946, "500": 50}),
+                (nginx, "HTTPIncomplete", {"client_reset": 2, "server_reset": 0, "server_died": 0,
+                                           "timed_out": 0}),
+                (shop, "HTTPVisibility", "tls"),
+                (shop, "HTTPRequests", 0),
+                (shop, "HTTPErrorRatio", None),
+                (shop, "HTTPFirstByteP99USec", 2**64 - 1),
+                (shop, "HTTPUntracked", {"tls": 3, "http2": 0, "upgraded": 0, "not_http": 0,
+                                         "table_full": 0, "lost": 0}),
+                (idle, "HTTPVisibility", "unavailable"),
+                (idle, "HTTPRequests", 0),
+                (idle, "HTTPErrorRatio", None),
+                (idle, "HTTPCodes", {}),
+                (idle, "HTTPUntracked", dict.fromkeys(("tls", "http2", "upgraded", "not_http",
+                                                       "table_full", "lost"), 0)),
+                (self.path("systemd-journald.service"), "HTTPVisibility", "off"),
                 (nginx, "LastExitTimeUSec", 0),
                 (nginx, "LastExitDescription", ""),
                 (nginx, "InvocationID", "0123456789abcdef0123456789abcdef"),
@@ -102,6 +129,32 @@ class Objects(Case):
                 self.assertEqual(self.property(path, unit, name), value)
         exited = self.property(shop, unit, "LastExitTimeUSec") / 1e6
         self.assertLess(abs(exited - time.time()), 120)
+
+    def test_quantiles(self):
+        p50, p95, p99, queue, oldest = (
+            self.property(self.path("nginx.service"), "org.mendd1.Unit", f"HTTP{name}USec")
+            for name in ("FirstByteP50", "FirstByteP95", "FirstByteP99", "QueueP95",
+                         "OldestInFlight"))
+        self.assertTrue(0 < queue < p50 <= p95 < p99 < 1_000_000, (queue, p50, p95, p99))
+        self.assertTrue(1_500_000 <= oldest < 120_000_000, oldest)
+        ratio = self.property(self.path("nginx.service"), "org.mendd1.Unit", "HTTPErrorRatio")
+        self.assertAlmostEqual(ratio, 50 / 996)
+
+    def test_list_http(self):
+        rows = json.loads(self.ok(self.bus.call("ListHTTP")))["data"][0]
+        rows = [{k: v["data"] for k, v in row.items()} for row in rows]
+        self.assertEqual([r["Name"] for r in rows], sorted(r["Name"] for r in rows))
+        nginx, shop = (next(r for r in rows if r["Name"] == n + ".service")
+                       for n in ("nginx", "shop"))
+        self.assertEqual((nginx["Health"], nginx["Restarts"], nginx["HTTPRequestRate"],
+                          nginx["HTTPInFlight"]), ("healthy", 3, 100, 2))
+        # The same names and values as the properties have.
+        for name in ("HTTPRequests", "HTTPErrors", "HTTPErrorRatio", "HTTPFirstByteP99USec",
+                     "HTTPQueueP95USec", "HTTPUnread"):
+            self.assertEqual(nginx[name], self.property(self.path("nginx.service"),
+                                                        "org.mendd1.Unit", name))
+        self.assertEqual(shop, {"Name": "shop.service", "Health": "unhealthy", "Restarts": 0,
+                                "HTTPVisibility": "tls"})
 
     def test_manager_properties(self):
         for name, value in (("Version", "0.1.0"), ("NUnits", 5), ("NUnitsUnhealthy", 1),
