@@ -39,6 +39,9 @@ struct ctl {
 	const char *format;
 	uint64_t for_usec; /* 0: not given */
 	uint32_t lines;    /* 0: not given */
+	bool batch;
+	uint64_t delay_usec; /* 0: not given */
+	const char *sort;    /* NULL: not given; borrowed */
 };
 
 /* Options that only some verbs know, as bits of verb.options. */
@@ -48,6 +51,10 @@ enum {
 	OPTION_FORMAT = 1 << 2,
 	OPTION_LINES = 1 << 3,
 	OPTION_ALL = 1 << 4,
+	OPTION_ITERATIONS = 1 << 5,
+	OPTION_DELAY = 1 << 6,
+	OPTION_BATCH = 1 << 7,
+	OPTION_SORT = 1 << 8,
 };
 
 struct verb {
@@ -69,6 +76,7 @@ int verb_explain(struct ctl *c, int argc, char **argv);
 int verb_incidents(struct ctl *c, int argc, char **argv);
 int verb_incident(struct ctl *c, int argc, char **argv);
 int verb_events(struct ctl *c, int argc, char **argv);
+int verb_top(struct ctl *c, int argc, char **argv);
 int verb_enable(struct ctl *c, int argc, char **argv);
 int verb_disable(struct ctl *c, int argc, char **argv);
 int verb_pause(struct ctl *c, int argc, char **argv);
@@ -146,6 +154,16 @@ const char *format_span(uint64_t usec, char buf[TIME_SIZE]);
 /* "3min 20s ago", "in 4s"; "-" for 0. */
 const char *format_relative(uint64_t usec, char buf[TIME_SIZE]);
 const char *format_bytes(uint64_t bytes, char buf[TIME_SIZE]);
+
+/* http.c */
+/* "1.2ms", "12s", "3min": at most five characters; "-" for null. Returns buf, as the next ones. */
+const char *format_short(const json_t *usec, char buf[TIME_SIZE]);
+/* "0", "1.2", "123", "12k" a second. */
+const char *format_rate(const json_t *rate, char buf[TIME_SIZE]);
+/* A ratio as percentage without its sign. */
+const char *format_percent(const json_t *ratio, char buf[TIME_SIZE]);
+/* Lines of status for a unit's properties. */
+void print_http(const struct ctl *c, const json_t *u);
 
 /* table.c */
 struct table;

@@ -22,6 +22,17 @@ const struct verb verbs[] = {
 		1, 1, OPTION_FORMAT, verb_incident },
 	{ "events", "[UNIT…]", "Follow what happens, one line each",
 		"Ends with Ctrl+C, or after -n lines.\n", 0, -1, OPTION_LINES, verb_events },
+	{ "top", "[UNIT…]", "Watch the HTTP of units live",
+		"Requests a second, errors, time to the first byte (median, 95 and 99 of 100), time\n"
+		"until the application reads, requests in flight and the age of the oldest, each\n"
+		"over the last 10 seconds. UNIT may be a glob; -a shows units without HTTP too.\n"
+		"Keys: r rate, e errors, p P99, u queue, i in flight, o oldest, n name choose the\n"
+		"order; arrows and page keys scroll; q quits. --sort= is rate, errors, p99, queue,\n"
+		"inflight, oldest or name. -b prints text, -n times or for ever; so does --json=.\n",
+		0, -1,
+		OPTION_ALL | OPTION_LINES | OPTION_ITERATIONS | OPTION_DELAY | OPTION_BATCH |
+			OPTION_SORT,
+		verb_top },
 	{ "enable", "UNIT…", "Let mendd restart a unit when it fails",
 		"Written to the configuration (Heal=restart); it outlives a reboot.\n", 1, -1, 0,
 		verb_enable },
@@ -69,8 +80,12 @@ static const char options_text[] =
 	"      --for=SPAN        How long, as 5min or \"1h 30min\"\n"
 	"      --reason=TEXT     Why; it is written down\n"
 	"      --format=FORMAT   Form of an incident or of the metrics\n"
-	"  -a, --all             Also units that are inactive\n"
-	"  -n, --lines=N         At most so many lines\n";
+	"  -a, --all             Also units that are inactive, or without HTTP\n"
+	"  -n, --lines=N         At most so many lines\n"
+	"      --iterations=N    End after so many refreshes (-n)\n"
+	"  -d, --delay=SPAN      Time between refreshes, 1s if not given\n"
+	"  -b, --batch           Plain text for each refresh; needs no terminal\n"
+	"      --sort=KEY        Order of the live table\n";
 
 void print_help(void)
 {

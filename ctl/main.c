@@ -19,6 +19,8 @@ enum {
 	ARG_FOR,
 	ARG_REASON,
 	ARG_FORMAT,
+	ARG_ITERATIONS,
+	ARG_SORT,
 };
 
 static const struct option options[] = {
@@ -33,8 +35,17 @@ static const struct option options[] = {
 	{ "reason", required_argument, NULL, ARG_REASON },
 	{ "format", required_argument, NULL, ARG_FORMAT },
 	{ "lines", required_argument, NULL, 'n' },
+	{ "iterations", required_argument, NULL, ARG_ITERATIONS },
+	{ "delay", required_argument, NULL, 'd' },
+	{ "batch", no_argument, NULL, 'b' },
+	{ "sort", required_argument, NULL, ARG_SORT },
 	{},
 };
+
+/* Of --delay=: what is faster than anybody reads only costs, and what is slower is no live table.
+ */
+#define DELAY_MIN_NS (100 * NSEC_PER_MSEC)
+#define DELAY_MAX_NS (3600 * NSEC_PER_SEC)
 
 /* What the command line asks for besides the options in struct ctl. */
 struct request {
@@ -98,10 +109,22 @@ static int take_json(struct ctl *c, const char *s)
 	return 0;
 }
 
-static int take_lines(struct ctl *c, const char *s)
+static int take_lines(struct ctl *c, const char *s, const char *option)
 {
-	if (parse_u32(s, &c->lines) < 0 || c->lines == 0)
-		return usage("--lines= is a number from 1 on.");
+	if (parse_u32(s, &c->lines) < 0 || c->lines == 0) {
+		complain("%s is a number from 1 on.", option);
+		return EXIT_USAGE;
+	}
+	return 0;
+}
+
+static int take_delay(struct ctl *c, const char *s)
+{
+	uint64_t ns;
+
+	if (parse_timespan(s, &ns) < 0 || ns < DELAY_MIN_NS || ns > DELAY_MAX_NS)
+		return usage("--delay= is a time span such as 2 or 500ms, from 100ms to an hour.");
+	c->delay_usec = ns / NSEC_PER_USEC;
 	return 0;
 }
 
@@ -153,7 +176,21 @@ static int take_option(struct ctl *c, struct request *q, int option)
 		return 0;
 	case 'n':
 		q->options |= OPTION_LINES;
-		return take_lines(c, optarg);
+		return take_lines(c, optarg, "--lines=");
+	case ARG_ITERATIONS:
+		q->options |= OPTION_ITERATIONS;
+		return take_lines(c, optarg, "--iterations=");
+	case 'd':
+		q->options |= OPTION_DELAY;
+		return take_delay(c, optarg);
+	case 'b':
+		q->options |= OPTION_BATCH;
+		c->batch = true;
+		return 0;
+	case ARG_SORT:
+		q->options |= OPTION_SORT;
+		c->sort = optarg;
+		return 0;
 	default:
 		return EXIT_USAGE;
 	}
@@ -179,9 +216,8 @@ static const struct verb *find_verb(const char *name)
 
 static int check_usage(const struct verb *v, const struct request *q, int argc)
 {
-	static const char *const names[] = {
-		"--for=", "--reason=", "--format=", "--lines=", "--all"
-	};
+	static const char *const names[] = { "--for=", "--reason=", "--format=", "--lines=",
+		"--all", "--iterations=", "--delay=", "--batch", "--sort=" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 		if (q->options & ~v->options & (1u << i)) {
@@ -202,7 +238,7 @@ static int run(struct ctl *c, int argc, char **argv)
 	int option, r;
 
 	opterr = 0;
-	while ((option = getopt_long(argc, argv, ":haqn:", options, NULL)) >= 0) {
+	while ((option = getopt_long(argc, argv, ":haqbn:d:", options, NULL)) >= 0) {
 		r = option == '?' || option == ':' ? unknown_option(argc, argv, option == ':')
 						   : take_option(c, &q, option);
 		if (r != 0)

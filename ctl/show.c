@@ -4,7 +4,7 @@
 
 #include <inttypes.h>
 
-static void print_value(const json_t *v)
+static void print_value(const char *key, const json_t *v)
 {
 	char *text;
 
@@ -21,8 +21,11 @@ static void print_value(const json_t *v)
 	case JSON_FALSE:
 		printf("no");
 		break;
-	case JSON_NULL:
-		printf("infinity");
+	case JSON_REAL:
+		printf("%.6g", json_real_value(v));
+		break;
+	case JSON_NULL: /* a time of "never", or not a number: of nothing */
+		printf("%s", str_has_suffix(key, "USec") ? "infinity" : "");
 		break;
 	default: /* a list or counters by name */
 		text = json_dumps(v, JSON_COMPACT);
@@ -54,7 +57,7 @@ int verb_show(struct ctl *c, int argc, char **argv)
 			json_object_foreach(u, key, value)
 			{
 				printf("%s=", key);
-				print_value(value);
+				print_value(key, value);
 				putchar('\n');
 			}
 		}

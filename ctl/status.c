@@ -310,6 +310,14 @@ static void print_unit(const struct ctl *c, const json_t *u, const json_t *expla
 		put_clean(stdout, get_text(u, "CheckText"));
 		printf(" (%s)\n", format_relative(get_number(u, "CheckTimeUSec"), ago));
 	}
+	if (*get_text(u, "ProbeStatus")) {
+		label("Probe");
+		put_clean(stdout, get_text(u, "ProbeStatus"));
+		printf(": ");
+		put_clean(stdout, get_text(u, "ProbeText"));
+		printf(" (%s)\n", format_relative(get_number(u, "ProbeTimeUSec"), ago));
+	}
+	print_http(c, u);
 	print_sockets(u);
 	if (*get_text(u, "Program")) {
 		label("Program");

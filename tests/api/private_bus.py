@@ -75,13 +75,16 @@ class Bus:
                         '});\n')
             self.polkitd = self.start(["unshare", "-m", "sh", "-c", script], env=self.environ)
             self.wait_for_name("org.freedesktop.PolicyKit1")
-        self.host = self.start([HOST, self.directory], stdout=subprocess.PIPE, env=self.environ)
-        lines_until(self.host.stdout, lambda lines: "ready" in lines)
+        self.start_host()
 
     def start(self, command, **options):
         p = subprocess.Popen(command, **options)
         self.processes.append(p)
         return p
+
+    def start_host(self):
+        self.host = self.start([HOST, self.directory], stdout=subprocess.PIPE, env=self.environ)
+        lines_until(self.host.stdout, lambda lines: "ready" in lines)
 
     def wait_for_name(self, name):
         end = time.monotonic() + DEADLINE

@@ -6,8 +6,11 @@ import json
 import os
 import pty
 import select
+import shutil
 import signal
 import subprocess
+import time
+import unittest
 
 from private_bus import Case, DEADLINE, SOURCE, lines_until, main
 
@@ -39,6 +42,13 @@ class Ctl(Case):
                 (2, "one of text, json", ["incident", "aaaabbbb", "--format=pdf"]),
                 (2, "text or openmetrics", ["metrics", "--format=pdf"]),
                 (2, "lower case", ["incident", "AAAA"]),
+                (2, "needs a terminal", ["top"]),
+                (2, "one of rate, errors", ["top", "-b", "--sort=size"]),
+                (2, "from 100ms", ["top", "-b", "-d", "0.01"]),
+                (2, "from 100ms", ["top", "-b", "--delay=never"]),
+                (2, "number from 1", ["top", "-b", "--iterations=0"]),
+                (2, "no option --batch", ["status", "-b"]),
+                (2, "no option --iterations=", ["incidents", "--iterations=2"]),
                 (1, "no incident", ["incident", "12345678"]),
                 (3, "Did you mean nginx.service?", ["status", "ngnix"]),
                 (3, "not watched", ["show", "nothere"]),
@@ -69,7 +79,7 @@ class Ctl(Case):
         listed = self.ok(self.bus.ctl("--help"))
         verbs = [line.split()[0] for line in listed.split("Verbs:\n")[1].split("\n\n")[0]
                  .splitlines()]
-        self.assertEqual(len(verbs), 18)
+        self.assertEqual(len(verbs), 19)
         for verb in verbs:
             self.assertIn(f"mendctl {verb}", self.ok(self.bus.ctl(verb, "--help")))
 
@@ -88,7 +98,7 @@ class Ctl(Case):
                 for arguments in (["status"], ["status", "nginx"], ["show", "nginx"],
                                   ["explain", "a"], ["events"], ["metrics"], ["check-config"],
                                   ["check-config", "/dev/null", "/dev/null"], ["reload"],
-                                  ["doctor"], ["plugins"], ["incident", "aaaabbbb"]):
+                                  ["doctor"], ["plugins"], ["top", "-b"], ["incident", "aaaabbbb"]):
                     with self.subTest(address=address, arguments=arguments):
                         self.assertEqual(self.bus.ctl(*arguments)[0], 4)
         finally:
@@ -148,6 +158,20 @@ class Ctl(Case):
         self.assertIn("Check: warning: disk 91% full", out)
         self.assertIn("unknown key Hael=", self.bus.ctl("status", "web-app@1")[1])
 
+    def test_status_of_http(self):
+        out = self.bus.ctl("status", "nginx")[1]
+        for text in ("Probe: ok: HTTP 200 after 3ms", "HTTP: 100 requests/s, 5.0% errors; first",
+                     "p50 8.2ms, p95 75ms, p99 80ms; queue p95 817us",
+                     "2 in flight (1 not read yet), the oldest for ",
+                     "; 1000 requests, 50 errors, 2 incomplete so far"):
+            self.assertIn(text, out)
+        for unit, text in (("shop", "HTTP: cannot be seen: its connections are encrypted (TLS) "
+                                    "(3 connections)"),
+                           ("systemd-journald", "HTTP: not measured: HTTP=no")):
+            self.assertIn(text, self.bus.ctl("status", unit)[1])
+        # It does not run: there is nothing to say.
+        self.assertNotIn("HTTP", self.bus.ctl("status", "idle")[1])
+
     def test_audit(self):
         code, out, _ = self.bus.ctl("audit")
         self.assertEqual(code, 1)
@@ -163,6 +187,53 @@ class Ctl(Case):
         self.assertIn("\nHealth=healthy\n", out)
         self.assertIn("\nNextWakeUSec=infinity\n", out)
         self.assertTrue(all("=" in line for line in out.splitlines()))
+
+    def test_show_http(self):
+        lines = self.ok(self.bus.ctl("show", "nginx")).splitlines()
+        for line in ("HTTPVisibility=http", "HTTPRequests=1000", 'HTTPCodes={"200":946,"500":50}',
+                     "HTTPErrorRatio=0.0502008", "HTTPRequestRate=100"):
+            self.assertIn(line, lines)
+        self.assertIn("HTTPErrorRatio=", self.bus.ctl("show", "idle")[1].splitlines())
+
+    def test_top_as_text(self):
+        out = self.ok(self.bus.ctl("top", "-b", "-n", "3", "--delay=100ms"))
+        pages = out.rstrip("\n").split("\n\n")
+        self.assertEqual(len(pages), 3)
+        for page in pages:
+            time, titles, *rows = page.splitlines()
+            self.assertEqual(titles.split(), ["UNIT", "RATE", "ERR%", "P50", "P95", "P99", "QUEUE",
+                                              "INFL", "OLDEST", "RESTARTS", "HEALTH"])
+            self.assertEqual(len(rows), 1)
+            cells = rows[0].split()
+            self.assertEqual(cells[:8] + cells[9:], ["nginx.service", "100", "5.0", "8.2ms", "75ms",
+                                                     "80ms", "817us", "2", "3", "healthy"])
+            # What nobody cuts off stays in its column.
+            self.assertLessEqual(max(map(len, page.splitlines())), 80)
+        self.assertIn("No HTTP has been seen", self.ok(self.bus.ctl("top", "-bn1", "shop")))
+        self.assertIn("called that", self.ok(self.bus.ctl("top", "-bn1", "nothere")))
+
+    def test_top_rows(self):
+        def units(*options):
+            out = self.ok(self.bus.ctl("top", "-bn1", "--no-legend", *options))
+            return [line.split()[0] for line in out.splitlines()]
+        everything = ["idle.service", "nginx.service", "shop.service", "systemd-journald.service",
+                      "web-app@1.service"]
+        busy_first = ["nginx.service"] + [u for u in everything if u != "nginx.service"]
+        self.assertEqual(units(), ["nginx.service"])
+        self.assertEqual(units("--all", "--sort=name"), everything)
+        for key in ("rate", "errors", "p99", "queue", "inflight", "oldest", "r", "e", "p", "u", "i",
+                    "o"):
+            self.assertEqual(units("-a", f"--sort={key}"), busy_first)
+        self.assertEqual(units("-a", "shop", "web*"), ["shop.service", "web-app@1.service"])
+        self.assertEqual(units("--all", "*.service", "--sort=n"), everything)
+
+    def test_top_as_json(self):
+        lines = self.ok(self.bus.ctl("top", "--json=short", "-n", "2", "-d", ".1")).splitlines()
+        self.assertEqual(len(lines), 2)
+        first, second = map(json.loads, lines)
+        self.assertLess(first["time_usec"], second["time_usec"])
+        self.assertEqual([u["Name"] for u in first["units"]], ["nginx.service"])
+        self.assertEqual(first["units"][0]["HTTPRequests"], 1000)
 
     def test_incident_forms(self):
         text = self.ok(self.bus.ctl("incident", "eeee"))
@@ -259,6 +330,9 @@ class Ctl(Case):
                              (["mendctl", "status", "ng"], ["nginx.service"]),
                              (["mendctl", "--no-pager", "enable", "shop", "web"],
                               ["web-app@1.service"]),
+                             (["mendctl", "top", "ng"], ["nginx.service"]),
+                             (["mendctl", "top", "--sort", "=", "q"], ["queue"]),
+                             (["mendctl", "top", "--ba"], ["--batch"]),
                              (["mendctl", "incident", "eeee"], ["eeeeffff"]),
                              (["mendctl", "pause", "--rea"], ["--reason="]),
                              (["mendctl", "status", "--json", "="], ["pretty", "short", "off"]),
@@ -327,6 +401,96 @@ class EventsOfOneUnit(Case):
         self.assertEqual([line.split("  ", 1)[1] for line in lines],
                          ["healing  nginx.service  HealMode=observe",
                           "healing  nginx.service  HealMode=restart"])
+
+
+@unittest.skipUnless(shutil.which("tmux"), "tmux is not installed")
+class TopOnAScreen(Case):
+    """A real terminal of a known size, what stands on it, and keys."""
+
+    def tmux(self, *arguments):
+        command = ["tmux", "-S", self.bus.directory + "/tmux", "-f", "/dev/null", *arguments]
+        return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              env={**self.bus.environ, "TERM": "xterm"}, timeout=DEADLINE)
+
+    def start(self, width, height, *arguments, environ="NO_COLOR=1"):
+        command = f"{environ} {self.bus.mendctl} top {' '.join(arguments)}; echo code=$?; cat"
+        r = self.tmux("new-session", "-d", "-x", str(width), "-y", str(height), "sh", "-c", command)
+        self.assertEqual(r.returncode, 0, r.stderr)
+        self.addCleanup(self.tmux, "kill-server")
+
+    def screen(self, *options):
+        return self.tmux("capture-pane", "-p", *options).stdout.decode().splitlines()
+
+    def wait(self, wanted, *options):
+        """Each look is a process, which paces the loop."""
+        end = time.monotonic() + DEADLINE
+        while not wanted(lines := self.screen(*options)):
+            self.assertLess(time.monotonic(), end, "\n".join(lines))
+        return lines
+
+    def units(self, lines):
+        return [line.split()[0] for line in lines[3:-1] if line.strip()]
+
+    def test_keys_and_sizes(self):
+        self.start(80, 8, "--all", "-d", ".1")
+        lines = self.wait(lambda lines: len(lines) > 3 and lines[3].startswith("nginx"))
+        self.assertEqual(lines[2].split(), ["UNIT", "RATE", "ERR%", "P95", "P99", "QUEUE", "INFL",
+                                            "OLDEST", "RESTARTS", "HEALTH"])
+        self.assertIn("5 of 5 units, by rate", lines[0])
+        self.assertEqual(self.units(lines), ["nginx", "idle", "shop", "systemd-journald"])
+        self.tmux("send-keys", "n")
+        self.wait(lambda lines: self.units(lines)[:2] == ["idle", "nginx"])
+        self.tmux("send-keys", "Down")
+        self.wait(lambda lines: self.units(lines) == ["nginx", "shop", "systemd-journald",
+                                                      "web-app@1"])
+        self.tmux("send-keys", "Down", "Down", "PageUp")
+        self.wait(lambda lines: self.units(lines)[0] == "idle")
+        self.tmux("send-keys", "NPage")
+        self.wait(lambda lines: self.units(lines)[-1] == "web-app@1")
+        self.tmux("resize-window", "-x", "120", "-y", "12")
+        lines = self.wait(lambda lines: len(self.units(lines)) == 5)
+        self.assertIn("P50", lines[2])
+        self.tmux("resize-window", "-x", "20", "-y", "6")
+        lines = self.wait(lambda lines: len(lines[2]) <= 20 and lines[2].startswith("UNIT"))
+        self.tmux("resize-window", "-x", "1", "-y", "1")
+        self.tmux("resize-window", "-x", "80", "-y", "12")
+        self.wait(lambda lines: len(self.units(lines)) == 5)
+        self.tmux("send-keys", "q")
+        self.wait(lambda lines: "code=0" in lines)
+
+    def test_colours(self):
+        self.start(80, 12, "--all", environ="TERM=screen NO_COLOR=")
+        self.wait(lambda lines: any("\x1b[32mhealthy" in line for line in lines), "-e")
+        self.tmux("kill-server")
+        self.start(80, 12, "--all", environ="TERM=screen NO_COLOR=1")
+        lines = self.wait(lambda lines: any("healthy" in line for line in lines), "-e")
+        self.assertNotRegex("\n".join(lines), r"\x1b\[3[0-7]m")
+
+    def test_no_screen_at_all(self):
+        self.start(80, 12, environ="TERM=nonesuch")
+        self.wait(lambda lines: "code=2" in lines and any("no screen" in line for line in lines))
+
+
+class TopAndARestart(Case):
+    def test_goes_on_when_mendd_is_back(self):
+        p = subprocess.Popen([self.bus.mendctl, "top", "-b", "-d", ".1", "--no-legend"],
+                             env=self.bus.environ, stdout=subprocess.PIPE,
+                             stderr=subprocess.PIPE)
+        with p.stdout, p.stderr:
+            lines_until(p.stdout, lambda lines: len(lines) > 1)
+            self.bus.host.terminate()
+            self.assertEqual(self.bus.host.wait(timeout=DEADLINE), 0)
+            said = lines_until(p.stderr, lambda lines: lines)
+            self.assertEqual(said, ["mendd is not running; waiting for it to come back."])
+            # Whatever was on its way is read; what follows is of the new one.
+            while select.select([p.stdout], [], [], 0)[0]:
+                os.read(p.stdout.fileno(), 65536)
+            self.bus.host.stdout.close()
+            self.bus.start_host()
+            lines_until(p.stdout, lambda lines: len(lines) > 1)
+            p.send_signal(signal.SIGTERM)
+            self.assertEqual(p.wait(timeout=DEADLINE), 0)
+            self.assertEqual(p.stderr.read(), b"")
 
 
 if __name__ == "__main__":
