@@ -9,6 +9,7 @@ import select
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 import unittest
 
@@ -408,11 +409,15 @@ class TopOnAScreen(Case):
     """A real terminal of a known size, what stands on it, and keys."""
 
     def tmux(self, *arguments):
-        command = ["tmux", "-S", self.bus.directory + "/tmux", "-f", "/dev/null", *arguments]
+        command = ["tmux", "-S", self.socket, "-f", "/dev/null", *arguments]
         return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                               env={**self.bus.environ, "TERM": "xterm"}, timeout=DEADLINE)
 
     def start(self, width, height, *arguments, environ="NO_COLOR=1"):
+        # A server for each: one that was told to end is there for another moment, with its socket.
+        directory = tempfile.TemporaryDirectory(prefix="mendd-top-", ignore_cleanup_errors=True)
+        self.addCleanup(directory.cleanup)
+        self.socket = directory.name + "/tmux"
         command = f"{environ} {self.bus.mendctl} top {' '.join(arguments)}; echo code=$?; cat"
         r = self.tmux("new-session", "-d", "-x", str(width), "-y", str(height), "sh", "-c", command)
         self.assertEqual(r.returncode, 0, r.stderr)
