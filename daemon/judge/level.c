@@ -336,9 +336,12 @@ static void judge_rule(struct unit *u, enum rule rule, uint64_t now_ns)
 static void begin_invocation(struct unit *u, uint64_t now_ns)
 {
 	struct levels *l = u->levels;
+	uint64_t started = MIN(u->facts.active_enter_usec * NSEC_PER_USEC, now_ns);
 
+	/* Where it was watched when it came, what it did since then counts. */
+	l->since_ns = *l->invocation ? MAX(started, l->judged_ns) : now_ns;
+	l->judged_ns = l->since_ns;
 	str_copy(l->invocation, sizeof(l->invocation), u->facts.invocation);
-	l->since_ns = l->judged_ns = now_ns;
 	l->answered = false;
 	l->silent_since_ns = 0;
 	l->silent_samples = 0;

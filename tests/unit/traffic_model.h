@@ -99,7 +99,7 @@ static _unused_ void service_restart(struct service *s, const char *invocation)
 	s->u->facts.read_ns = s->now;
 }
 
-static void service_pass(struct service *s, uint64_t ns)
+static _unused_ void service_pass(struct service *s, uint64_t ns)
 {
 	s->now += ns;
 	http_tick(s->u->http, s->now);
