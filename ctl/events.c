@@ -89,7 +89,7 @@ static int on_manager_signal(sd_bus_message *m, void *userdata, sd_bus_error *re
 		return 0; /* of a newer daemon */
 	if (str_eq(member, "AlertChanged")) {
 		strbuf_addf(&text, "%s: %s", b, c);
-		emit(f, "alert", a, strbuf_text(&text));
+		emit(f, "alert", *a ? a : "(host)", strbuf_text(&text));
 	} else if (str_eq(member, "IncidentOpened")) {
 		strbuf_addf(&text, "%s: %s", a, c);
 		emit(f, "incident-opened", b, strbuf_text(&text));

@@ -75,6 +75,9 @@ static void step_pending(struct alert *a, const struct terms *t, uint64_t now_ns
 static void step_firing(struct alert *a, const struct terms *t, uint64_t now_ns)
 {
 	if (__builtin_popcount(a->bad) >= t->bad) {
+		/* In a new invocation it has to last as long as the first time. */
+		if (a->carried && clock_since_ns(now_ns, a->pending_ns) < t->for_ns)
+			return;
 		if (a->carried)
 			a->confirmed_ns = now_ns;
 		a->carried = false;
@@ -119,6 +122,8 @@ void alert_carry(struct alert *a, uint64_t now_ns)
 	if (a->state == ALERT_PENDING)
 		enter(a, ALERT_INACTIVE, now_ns);
 	a->carried = a->state == ALERT_FIRING;
+	if (a->carried)
+		a->pending_ns = now_ns;
 }
 
 void alert_settle(struct alert *a, uint64_t now_ns)

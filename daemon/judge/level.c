@@ -140,22 +140,22 @@ static void read_errors(const struct unit *u, uint64_t now_ns, struct reading *r
 		100 * s->http_error_ratio);
 }
 
+/* As with errors, the new seconds have to say so too. */
 static void read_latency(const struct unit *u, uint64_t now_ns, struct reading *r)
 {
 	uint64_t limit = u->settings.http_latency_p99_ns, window = LATENCY_WINDOW_NS, p99, n = 0;
-	unsigned int seconds;
+	unsigned int seconds = http_seconds_since(u->http, u->levels->judged_ns);
+	uint64_t fresh = http_quantile_ns(u->http, seconds, .99, &n);
 
-	if (recently(u).answered == 0)
+	if (n == 0)
 		return;
 	if (within(u, window, now_ns).answered < LATENCY_MANY)
 		window = LATENCY_LONG_NS;
 	seconds = http_seconds_since(u->http, clock_since_ns(now_ns, window + TICK_SLACK_NS));
 	p99 = http_quantile_ns(u->http, seconds, .99, &n);
-	if (n == 0)
-		return;
 	r->value = (double)p99 / 1e9;
 	r->threshold = (double)limit / 1e9;
-	r->sample = p99 > limit                                   ? SAMPLE_BAD
+	r->sample = p99 > limit && fresh > limit                  ? SAMPLE_BAD
 		    : (double)p99 <= LATENCY_GOOD * (double)limit ? SAMPLE_GOOD
 								  : SAMPLE_BETWEEN;
 	say(r, "the slowest percent of its answers takes %.0f ms to begin (limit %.0f ms, %llu answers)",
@@ -182,11 +182,16 @@ static void follow_silence(struct unit *u, uint64_t now_ns)
 		l->silent_samples = 0;
 	}
 	if (l->silent_since_ns == 0) {
-		/* The answer was given at some time of these seconds: take their beginning. */
+		/* What came before these seconds, in which answers were given, waits since then. */
 		if (h->oldest_unanswered_ns)
-			l->silent_since_ns = MAX(h->oldest_unanswered_ns, l->judged_ns);
+			l->silent_since_ns =
+				h->oldest_unanswered_ns >= l->judged_ns || !fresh.answered
+					? h->oldest_unanswered_ns
+					: now_ns;
 		else if (fresh.started && !fresh.answered)
 			l->silent_since_ns = l->judged_ns;
+		/* Of another invocation, or of a time that nobody has seen: not counted. */
+		l->silent_since_ns = l->silent_since_ns ? MAX(l->silent_since_ns, l->since_ns) : 0;
 	}
 	if (l->silent_since_ns && h->tick_ns > l->judged_ns && h->oldest_unanswered_ns &&
 		clock_since_ns(now_ns, h->oldest_unanswered_ns) >= SILENT_WAIT_NS)
@@ -204,12 +209,12 @@ static void read_hang(const struct unit *u, uint64_t now_ns, struct reading *r)
 	bool in_vain = l->silent_samples >= SILENT_SAMPLES &&
 		       clock_since_ns(now_ns, h->last_arrival_ns) <= SILENT_LATELY_NS;
 
-	if (silent >= limit && (waits >= limit || in_vain))
+	if (recently(u).answered)
+		r->sample = SAMPLE_GOOD;
+	else if (silent >= limit && (waits >= limit || in_vain))
 		r->sample = SAMPLE_BAD;
 	else if (silent >= limit / 2 && (waits >= limit / 2 || in_vain))
 		r->sample = SAMPLE_SUSPECT;
-	else if (recently(u).answered)
-		r->sample = SAMPLE_GOOD;
 	else
 		return; /* nobody asks, or nobody has waited for long */
 	r->value = (double)silent / 1e9;
@@ -331,9 +336,12 @@ static void judge_rule(struct unit *u, enum rule rule, uint64_t now_ns)
 static void begin_invocation(struct unit *u, uint64_t now_ns)
 {
 	struct levels *l = u->levels;
+	uint64_t started = MIN(u->facts.active_enter_usec * NSEC_PER_USEC, now_ns);
 
+	/* Where it was watched when it came, what it did since then counts. */
+	l->since_ns = *l->invocation ? MAX(started, l->judged_ns) : now_ns;
+	l->judged_ns = l->since_ns;
 	str_copy(l->invocation, sizeof(l->invocation), u->facts.invocation);
-	l->judged_ns = now_ns;
 	l->answered = false;
 	l->silent_since_ns = 0;
 	l->silent_samples = 0;
@@ -473,7 +481,7 @@ void level_restore(struct unit *u, const struct trouble *t, uint64_t now_ns)
 	if (!a)
 		return;
 	str_copy(l->invocation, sizeof(l->invocation), t->invocation);
-	l->judged_ns = now_ns;
+	l->since_ns = l->judged_ns = now_ns;
 	*a = (struct alert) {
 		.state = ALERT_FIRING,
 		.since_ns = now_ns,

@@ -119,6 +119,9 @@ static struct decision decide_level(const struct unit *u)
 	const struct heal *h = &u->heal;
 	const struct levels *l = u->levels;
 
+	if (!unit_is_up(u)) /* it has gone, and PID 1 has not made up its mind about that */
+		return say(make(VERB_WAIT, HEAL_STATE_CONFIRM, TIME_INFINITY),
+			"waiting for what systemd makes of its end");
 	if (unit_alert_state(u, h->trouble.rule) != ALERT_FIRING)
 		return say(make(VERB_CLOSE, HEAL_STATE_PROBATION, 0), "recovered by itself");
 	if (l->alerts[h->trouble.rule].restored)
@@ -141,7 +144,7 @@ static struct decision decide_gate(const struct unit *u, const struct world *w, 
 		cause_find(u, &found) == FINDING_EXPLAINED)
 		return say(make(VERB_CLOSE, HEAL_STATE_IDLE, TIME_INFINITY),
 			"it is down because %s", refusal_text(REFUSAL_STOPPED_BY_ADMIN));
-	if (is_level(&h->trouble) && !h->restart_asked && unit_is_up(u)) {
+	if (is_level(&h->trouble) && !h->restart_asked) {
 		d = decide_level(u);
 		if (d.verb != VERB_NONE)
 			return d;

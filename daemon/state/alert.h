@@ -44,6 +44,7 @@ struct traffic {
 
 struct levels {
 	char invocation[INVOCATION_SIZE]; /* that is being judged */
+	uint64_t since_ns;                /* when it was first judged */
 	uint64_t judged_ns;               /* HTTP was judged up to this tick */
 	bool answered;                    /* it has answered a request in this invocation */
 	uint64_t silent_since_ns; /* arrival of the first request after the last answer; 0: none */

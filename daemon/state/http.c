@@ -331,9 +331,14 @@ unsigned int http_seconds_since(const struct http_state *s, uint64_t since_ns)
 	const struct http_window *w = s ? s->window : NULL;
 	unsigned int n = 0;
 
-	while (w && n < MIN(w->n, (uint64_t)HTTP_SECONDS) &&
-		w->seconds[(w->n - n - 1) % HTTP_SECONDS].from_ns >= since_ns)
+	while (w && n < MIN(w->n, (uint64_t)HTTP_SECONDS)) {
+		const struct http_second *x = &w->seconds[(w->n - n - 1) % HTTP_SECONDS];
+
+		/* What took no time has seen what came before it. */
+		if (x->from_ns < since_ns || x->to_ns <= since_ns)
+			break;
 		n++;
+	}
 	return n;
 }
 

@@ -14,6 +14,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <math.h>
 #include <signal.h>
 #include <systemd/sd-event.h>
 
@@ -254,6 +255,23 @@ static int fill_http(struct unit *u, struct unit *blind, uint64_t now)
 	return 0;
 }
 
+/* One that fires, and one of which nothing is known yet. */
+static bool add_alerts(struct unit *u)
+{
+	struct levels *l = unit_levels(u);
+
+	if (!l)
+		return false;
+	l->alerts[RULE_HTTP_HANG] = (struct alert) { .state = ALERT_FIRING,
+		.since_ns = clock_monotonic_ns(),
+		.value = 31.5,
+		.threshold = 30,
+		.text = "not one answer " HOSTILE };
+	l->alerts[RULE_PROBE].value = NAN;
+	str_copy(u->settings.probe, sizeof(u->settings.probe), "tcp://localhost:1");
+	return true;
+}
+
 static int fill(struct world *w)
 {
 	static const char *const names[] = { "nginx.service", "shop.service", "web-app@1.service",
@@ -291,6 +309,8 @@ static int fill(struct world *w)
 	world_feature(w, "deaths", true, "kernel tracepoint");
 	world_feature(w, "exec", false, "refused: Operation not permitted");
 	w->lost[w->n_lost++] = (struct loss) { .kind = "death", .count = 3 };
+	if (!add_alerts(world_unit(w, "shop.service")))
+		return -ENOMEM;
 	w->plugins[w->n_plugins++] = (struct plugin_state) {
 		.name = "http", .kind = "check", .version = "1.0", .active = true, .calls = 7
 	};

@@ -197,6 +197,13 @@ class Objects(Case):
         self.assertEqual(explained["decision"]["verb"], "wait")
         self.assertEqual(explained["decision"]["refusal"], "observe-only")
         self.assertIn("Heal=restart", explained["decision"]["text"])
+        hang, probe = explained["alerts"]
+        self.assertEqual([hang[k] for k in ("rule", "state", "value", "threshold")],
+                         ["http-hang", "firing", 31.5, 30])
+        self.assertGreater(hang["since_usec"], 0)
+        self.assertIn("not one answer", hang["text"])
+        self.assertEqual([probe[k] for k in ("rule", "state", "since_usec", "value")],
+                         ["probe", "inactive", None, None])
         # Asking changes nothing, and asking twice gives the same.
         again = json.loads(json.loads(self.ok(self.bus.call("Explain", "s", "shop.service")))
                            ["data"][0])

@@ -56,7 +56,55 @@ static void empty_world(void **state)
 	assert_true(
 		has(&page, "mendd_cardinality_limited_total{metric=\"mendd_units_watched\"} 0"));
 	assert_true(has(&page, "mendd_build_info{version=\"" MENDD_VERSION "\"} 1"));
+	assert_true(has(&page, "mendd_alert_firing{rule=\"correlated\",severity=\"critical\"} 0"));
+	assert_true(
+		has(&page, "mendd_alert_firing{rule=\"host-pressure\",severity=\"critical\"} 0"));
+	assert_true(has(&page, "mendd_incidents_total{cause=\"hang\"} 0"));
+	assert_true(has(&page, "mendd_incidents_total{cause=\"overload\"} 0"));
 	assert_int_equal(count(&page, "name=\""), 0);
+}
+
+/* A series for each rule that has something to judge; an incident of a level is no death. */
+static void alerts_of_levels(void **state)
+{
+	static const struct http_totals totals = { .started = 1 };
+	static const struct http_detail detail;
+	_cleanup_(world_done) struct world w;
+	_cleanup_strbuf_ struct strbuf page = {};
+	const struct trouble trouble = { .present = true, .rule = RULE_HTTP_HANG };
+	struct unit *u;
+
+	world_init(&w);
+	u = world_unit_add(&w, "web.service");
+	u->http = http_state_new(&totals, &detail);
+	http_tick(u->http, NOW);
+	u->settings.severity = SEVERITY_CRITICAL;
+	strcpy(u->settings.probe, "tcp://localhost:1");
+	unit_levels(u)->alerts[RULE_HTTP_HANG].state = ALERT_FIRING;
+	u->levels->alerts[RULE_HTTP_ERRORS].state = ALERT_PENDING;
+	u->heal.trouble = trouble;
+	u->incident = incident_new(u->name, &trouble, NOW, WALL);
+	u->incident->severity = SEVERITY_CRITICAL;
+	/* what is switched off and fires is shown until it does not any more */
+	u = world_unit_add(&w, "off.service");
+	unit_levels(u)->alerts[RULE_CHECK].state = ALERT_FIRING;
+	w.host.alerts[RULE_CORRELATED - RULE_UNIT_COUNT].state = ALERT_FIRING;
+	collect(&w, &page);
+#define ALERT(name, rule, severity, value)                                         \
+	assert_true(has(&page, "mendd_alert_firing{name=\"" name "\",rule=\"" rule \
+			       "\",severity=\"" severity "\"} " value))
+	ALERT("web.service", "unit-down", "critical", "0");
+	ALERT("web.service", "http-hang", "critical", "1");
+	ALERT("web.service", "http-errors", "critical", "0");
+	ALERT("web.service", "probe", "critical", "0");
+	ALERT("off.service", "check", "warning", "1");
+	ALERT("off.service", "unit-down", "warning", "0");
+#undef ALERT
+	/* HTTPLatencyP99= is off, and there is no check */
+	assert_int_equal(count(&page, "mendd_alert_firing{name=\"web.service\""), 4);
+	assert_int_equal(count(&page, "mendd_alert_firing{name=\"off.service\""), 2);
+	assert_true(has(&page, "mendd_alert_firing{rule=\"correlated\",severity=\"critical\"} 1"));
+	assert_true(has(&page, "mendd_incident_open{name=\"web.service\"} 1"));
 }
 
 static void fresh_unit_starts_at_zero(void **state)
@@ -308,6 +356,7 @@ int main(void)
 		cmocka_unit_test(sinks_of_one_name),
 		cmocka_unit_test(a_unit_without_http),
 		cmocka_unit_test(a_unit_with_http),
+		cmocka_unit_test(alerts_of_levels),
 	};
 
 	return cmocka_run_group_tests_name("collect", tests, NULL, NULL);

@@ -1,22 +1,29 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * What must always hold, whatever happens in whichever order: the policy against a small model of
- * systemd, under random sequences of deaths, operators, timers and restarts of the daemon. The same
- * seeds every time; another one with MENDD_SEED=N, more of them with MENDD_ROUNDS=N.
+ * systemd and of a service that speaks HTTP, under random sequences of deaths, hangs, errors,
+ * overload, operators, timers, sleeping hosts and restarts of the daemon. The same seeds every
+ * time; another one with MENDD_SEED=N, more of them with MENDD_ROUNDS=N.
  */
 #include "../../daemon/base/str.h"
 #include "../../daemon/judge/budget.h"
 #include "../../daemon/judge/cause.h"
+#include "../../daemon/judge/host.h"
 #include "../../daemon/judge/policy.h"
+#include "cmocka_all.h"
+#include "traffic_model.h"
 
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <sys/wait.h>
 
-#include <cmocka.h>
-
 enum { EVENTS = 400, ROUNDS = 3000, ACTIONS_MAX = 4096 };
+
+/* How the service does while it is up. */
+enum manner { WELL, WELL_2, WELL_3, IDLE, ERRORS, SOME_ERRORS, SLOW, HANG, MANNERS };
+
+/* The kernel's steps of time, and how many of them a long time is shown by. */
+#define TICK NSEC_PER_SEC
+#define TICKS_SHOWN 12
 
 /* systemd as far as it matters: one service, its jobs, and whether its administrator wants it. */
 struct model {
@@ -37,6 +44,12 @@ struct model {
 	uint64_t actions[ACTIONS_MAX];
 	size_t n_actions;
 	uint64_t attempts_begun, verdicts;
+	struct service s;
+	enum manner manner;
+	uint64_t entered; /* when it became active */
+	uint64_t asleep;  /* time that the host has slept */
+	uint64_t once_ns; /* our last restart for errors or slowness; 0: none */
+	struct pressure pressure;
 };
 
 static uint64_t roll(struct model *m, uint64_t n)
@@ -54,6 +67,9 @@ static void start(struct model *m)
 	m->pid = (pid_t)(1000 + m->invocation);
 	m->last_pid = m->pid;
 	m->active = ACTIVE_ACTIVE;
+	m->entered = m->now;
+	m->manner = (enum manner)roll(m, MANNERS);
+	service_release(&m->s, true);
 	m->reaped = true;
 	strcpy(m->sub_state, "running");
 	strcpy(m->result, "success");
@@ -84,6 +100,7 @@ static void read_facts(struct model *m)
 	f->exec_main_pid = m->last_pid;
 	f->main_pid = m->pid;
 	f->n_restarts = m->n_restarts;
+	f->active_enter_usec = m->entered / NSEC_PER_USEC;
 	f->start_limit_burst = 5;
 	f->start_limit_interval_ns = 10 * NSEC_PER_SEC;
 	f->start_timeout_ns = 90 * NSEC_PER_SEC;
@@ -91,10 +108,17 @@ static void read_facts(struct model *m)
 
 static uint64_t playing; /* named where something fails */
 
+/* What the histories have led to: a test of what never happens must also see what does. */
+static struct {
+	uint64_t actions[RULE_COUNT], refusals[REFUSAL_COUNT], verdicts[VERDICT_COUNT], recovered,
+		resumed;
+} seen;
+
 static void note_verdict(struct model *m, const struct decision *d)
 {
 	assert_int_not_equal(d->verdict, VERDICT_NONE);
 	m->verdicts++;
+	seen.verdicts[d->verdict]++;
 	/* 4: each attempt has exactly one verdict */
 	assert_true(m->verdicts <= m->attempts_begun);
 }
@@ -127,6 +151,35 @@ static void deliver(struct model *m)
 	read_facts(m);
 }
 
+/* What a level must not lead to. */
+static void act_on_level(struct model *m)
+{
+	const struct unit *u = m->u;
+	const struct trouble *t = &u->heal.trouble;
+	const struct alert *a;
+
+	if (t->rule == RULE_UNIT_DOWN)
+		return;
+	assert_non_null(u->levels);
+	a = &u->levels->alerts[t->rule];
+	/* only what fires, and was seen in this run of mendd */
+	assert_int_equal(a->state, ALERT_FIRING);
+	assert_false(a->restored);
+	assert_true(t->rule != RULE_CHECK);
+	assert_true(unit_is_up(u));
+	/* never under pressure, nor just after the host woke up, nor while many fail */
+	assert_false(level_is_pressed(&m->w.host, t->rule));
+	assert_true(m->w.host.resumed_ns == 0 || m->now >= m->w.host.resumed_ns + HOST_GRACE_NS);
+	assert_true(host_alert(&m->w.host, RULE_CORRELATED)->state != ALERT_FIRING);
+	if (t->rule == RULE_HTTP_LATENCY)
+		assert_true(u->settings.http_latency_heal);
+	if (t->rule != RULE_HTTP_ERRORS && t->rule != RULE_HTTP_LATENCY)
+		return;
+	/* never a second restart for the same reason within the hour */
+	assert_true(m->once_ns == 0 || m->now - m->once_ns >= 3600 * NSEC_PER_SEC);
+	m->once_ns = m->now;
+}
+
 static void act(struct model *m)
 {
 	/* 1: at most one action in flight */
@@ -136,6 +189,7 @@ static void act(struct model *m)
 	m->w.actions_in_flight++;
 	m->u->heal.attempt.job = JOB_SENT;
 	m->attempts_begun++;
+	seen.actions[m->u->heal.trouble.rule]++;
 	assert_true(m->n_actions < ACTIONS_MAX);
 	m->actions[m->n_actions++] = m->now;
 	/* 2: never more than the budget within any window; manual restarts are a person's */
@@ -147,18 +201,46 @@ static void act(struct model *m)
 			n += m->now - m->actions[i] < b->window_ns;
 		assert_true(n <= b->count);
 	}
+	act_on_level(m);
 	assert_true(m->u->heal.trouble.present);
 	assert_false(m->w.pause.active);
 	assert_int_equal(m->u->settings.heal, HEAL_RESTART);
 }
 
-static void step(struct model *m)
+/* As manager_step() does it. */
+static void find_trouble(struct model *m)
 {
 	struct unit *u = m->u;
 	struct trouble t;
+	enum finding finding = cause_find(u, &t);
 
-	if (u->settings.heal != HEAL_OFF && cause_find(u, &t) == FINDING_TROUBLE)
+	if (u->settings.heal != HEAL_OFF &&
+		(finding == FINDING_TROUBLE ||
+			(finding == FINDING_NONE && level_find(u, &m->w, &t))))
 		policy_take_trouble(u, &t, m->now);
+}
+
+/* 5: no alert that fires is forgotten: it is a trouble, or it is one of a former invocation. */
+static void check_alerts(const struct unit *u)
+{
+	enum heal_state state = u->heal.state;
+
+	if (state == HEAL_STATE_CONFIRM)
+		assert_true(u->heal.trouble.present ||
+			    level_gravest(u, ALERT_PENDING) != RULE_UNIT_DOWN);
+	if (u->heal.trouble.present || !u->levels)
+		return;
+	for (unsigned int i = RULE_HTTP_HANG; i < RULE_CHECK; i++)
+		assert_true(u->levels->alerts[i].state != ALERT_FIRING ||
+			    u->levels->alerts[i].carried || !unit_is_up(u) ||
+			    !str_eq(u->levels->invocation, u->facts.invocation));
+}
+
+static void step(struct model *m)
+{
+	struct unit *u = m->u;
+
+	find_trouble(m);
 	for (int i = 0; i < 16; i++) {
 		struct decision d = policy_decide(u, &m->w, m->now);
 		struct decision again = policy_decide(u, &m->w, m->now);
@@ -168,6 +250,9 @@ static void step(struct model *m)
 		assert_memory_equal(&d, &again, sizeof(d));
 		assert_true(*d.text);
 		policy_apply(u, &d, m->now);
+		seen.refusals[d.refusal]++;
+		seen.recovered += d.verb == VERB_CLOSE && d.next == HEAL_STATE_PROBATION;
+		seen.resumed += d.next == HEAL_STATE_CONFIRM && u->heal.trouble.present;
 		if (d.verb == VERB_ACT)
 			act(m);
 		else if (d.verb == VERB_ADOPT)
@@ -180,10 +265,72 @@ static void step(struct model *m)
 		/* 9: a pause ends, and then somebody looks */
 		if (d.refusal == REFUSAL_PAUSED && m->w.pause.active)
 			assert_true(d.wake_ns <= m->w.pause.until_ns);
-		if (u->heal.state == before || u->heal.wake_ns > m->now)
+		/* asked for facts: the answer comes at some other time */
+		if (u->heal.state == before || u->heal.wake_ns > m->now) {
+			check_alerts(u);
 			return;
+		}
 	}
 	fail_msg("the machine does not come to rest in state %s", heal_state_word(u->heal.state));
+}
+
+/* One second of the service's life, as the kernel and the manager see it. */
+static void tick(struct model *m)
+{
+	bool up = m->pid && m->active == ACTIVE_ACTIVE;
+
+	m->s.now = m->now;
+	m->s.u = m->u;
+	switch (up ? m->manner : IDLE) {
+	case ERRORS:
+		service_answer(&m->s, HTTP_CLASS_5XX, NSEC_PER_MSEC, 20);
+		break;
+	case SOME_ERRORS:
+		service_answer(&m->s, HTTP_CLASS_2XX, NSEC_PER_MSEC, 18);
+		service_answer(&m->s, HTTP_CLASS_5XX, NSEC_PER_MSEC, 2);
+		break;
+	case SLOW:
+		service_answer(&m->s, HTTP_CLASS_2XX, NSEC_PER_SEC, 20);
+		break;
+	case HANG:
+		service_ask(&m->s);
+		break;
+	case IDLE:
+		break;
+	default:
+		service_release(&m->s, false);
+		service_answer(&m->s, HTTP_CLASS_2XX, NSEC_PER_MSEC, 20);
+		break;
+	}
+	m->now += TICK;
+	if (m->w.pause.active && m->now >= m->w.pause.until_ns)
+		m->w.pause.active = false;
+	host_note_clocks(&m->w.host, m->now, m->now + m->asleep);
+	host_note_pressure(&m->w.host, roll(m, 20) ? &m->pressure : NULL, m->now);
+	http_tick(m->u->http, m->now);
+	level_judge(m->u, m->now);
+	host_judge(&m->w, m->now);
+	step(m);
+}
+
+/* A long time is one of which most was like its end. */
+static void pass(struct model *m, uint64_t ns)
+{
+	uint64_t ticks = ns / TICK;
+
+	if (ticks > TICKS_SHOWN) {
+		m->now += (ticks - TICKS_SHOWN) * TICK;
+		ticks = TICKS_SHOWN;
+	}
+	while (ticks--) {
+		tick(m);
+		/* PID 1 answers in time, mostly */
+		if (m->u->heal.refusal == REFUSAL_STALE && roll(m, 8)) {
+			read_facts(m);
+			step(m);
+		}
+	}
+	m->now += ns % TICK;
 }
 
 static void record_death(struct model *m, int signal, int code, enum killer killer, int asked)
@@ -326,12 +473,16 @@ static void restart_daemon(struct model *m)
 
 	str_copy(i.summary, sizeof(i.summary), old->heal.trouble.text);
 	u->settings = old->settings;
+	u->http = http_state_new(&m->s.totals, &m->s.detail);
+	http_tick(u->http, m->now);
 	/* as store_put_unit() keeps it */
 	memcpy(h->restart_ns, old->heal.restart_ns, sizeof(h->restart_ns));
 	h->n_restarts = old->heal.n_restarts;
 	h->backoff_step = old->heal.backoff_step;
 	h->last_killer_ns = old->heal.last_killer_ns;
 	strcpy(h->last_killer_key, old->heal.last_killer_key);
+	h->level_tried = old->heal.level_tried;
+	h->level_restart_ns = old->heal.level_restart_ns;
 	/* the ring of deaths is in the kernel; deaths that were read are gone */
 	hash_remove_str(&m->w.units, old->name);
 	unit_free(old);
@@ -354,7 +505,7 @@ static void restart_daemon(struct model *m)
 
 static void event(struct model *m)
 {
-	switch (roll(m, 16)) {
+	switch (roll(m, 20)) {
 	case 0:
 	case 1:
 	case 2:
@@ -387,11 +538,22 @@ static void event(struct model *m)
 		if (roll(m, 4) == 0)
 			restart_daemon(m);
 		break;
+	case 11:
+	case 12:
+		m->manner = (enum manner)roll(m, MANNERS);
+		break;
+	case 13:
+		m->pressure.cpu = roll(m, 3) ? 0 : (double)roll(m, 101);
+		if (roll(m, 8) == 0)
+			m->asleep += roll(m, 7200) * NSEC_PER_SEC;
+		if (roll(m, 8) == 0) /* as if others had failed too */
+			m->w.host.alerts[RULE_CORRELATED - RULE_UNIT_COUNT].state = ALERT_FIRING;
+		break;
 	default:
 		/* The action plugin has a deadline: nothing stays in flight for minutes. */
 		if (m->in_flight)
 			deliver(m);
-		m->now += roll(m, 3) ? roll(m, 2 * NSEC_PER_SEC) : roll(m, 900) * NSEC_PER_SEC;
+		pass(m, roll(m, 3) ? roll(m, 8 * NSEC_PER_SEC) : roll(m, 900) * NSEC_PER_SEC);
 		break;
 	}
 	if (m->w.pause.active && m->now >= m->w.pause.until_ns)
@@ -411,6 +573,14 @@ static void play(uint64_t seed)
 	world_init(&m->w);
 	m->u = world_unit_add(&m->w, "shop.service");
 	m->u->settings.heal = HEAL_RESTART;
+	m->u->settings.hang_after_ns = 5 * NSEC_PER_SEC;
+	m->u->settings.http_latency_p99_ns = NSEC_PER_SEC / 2;
+	m->u->settings.http_latency_for_ns = 5 * NSEC_PER_SEC;
+	m->u->settings.http_latency_heal = roll(m, 2);
+	m->s.u = m->u;
+	m->s.totals.started = m->s.totals.finished = 1;
+	m->u->http = http_state_new(&m->s.totals, &m->s.detail);
+	http_tick(m->u->http, m->now);
 	start(m);
 	read_facts(m);
 	for (int i = 0; i < EVENTS; i++)
@@ -421,9 +591,11 @@ static void play(uint64_t seed)
 	m->w.pause.active = false;
 	if (m->in_flight)
 		deliver(m);
+	m->pressure.cpu = 0;
 	start_by_operator(m);
 	for (int i = 0; i < 200 && m->u->heal.state != HEAL_STATE_IDLE; i++) {
-		m->now += 10 * NSEC_PER_SEC;
+		m->manner = WELL;
+		pass(m, 10 * NSEC_PER_SEC);
 		if (m->in_flight)
 			deliver(m);
 		if (!m->pid) /* our last restart could not start it */
@@ -453,12 +625,27 @@ static int say_seed(void **state)
 
 static void test_random_histories(void **state)
 {
+	static const enum refusal refusals[] = { REFUSAL_GRACE, REFUSAL_HOST_PRESSURE,
+		REFUSAL_CORRELATED, REFUSAL_NOTIFY_ONLY, REFUSAL_NOT_HELPED, REFUSAL_BUDGET,
+		REFUSAL_PAUSED, REFUSAL_STALE };
 	uint64_t rounds = number("MENDD_ROUNDS", ROUNDS), only = number("MENDD_SEED", 0);
 
 	for (uint64_t seed = only ? only : 1; seed <= (only ? only : rounds); seed++) {
 		playing = seed;
 		play(seed);
 	}
+	if (only)
+		return;
+	for (unsigned int i = 0; i < RULE_CHECK; i++)
+		if (i != RULE_PROBE && seen.actions[i] == 0)
+			fail_msg("nothing was done for %s", rule_word((enum rule)i));
+	for (unsigned int i = VERDICT_NONE + 1; i < VERDICT_COUNT; i++)
+		if (seen.verdicts[i] == 0)
+			fail_msg("no verdict was %s", verdict_word((enum verdict)i));
+	for (size_t i = 0; i < ARRAY_SIZE(refusals); i++)
+		if (seen.refusals[refusals[i]] == 0)
+			fail_msg("nothing was held by %s", refusal_word(refusals[i]));
+	assert_true(seen.recovered > 0 && seen.resumed > 0);
 }
 
 int main(void)
