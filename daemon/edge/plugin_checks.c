@@ -10,10 +10,10 @@
 #include "plugin_impl.h"
 
 #include "../base/clock.h"
+#include "../base/random.h"
 #include "../base/str.h"
 
 #include <inttypes.h>
-#include <sys/random.h>
 
 /* The first run comes within this time: soon enough for who has just configured a check. */
 #define FIRST_WITHIN_NS (UINT64_C(5) * NSEC_PER_SEC)
@@ -37,16 +37,6 @@ struct check {
 	struct plugin_host *host;
 	TAILQ_ENTRY(check) link;
 };
-
-/* Uniform enough in [0, range): for spreading, not for secrets. */
-static uint64_t random_below(uint64_t range)
-{
-	uint64_t n = 0;
-
-	if (getrandom(&n, sizeof(n), GRND_NONBLOCK) != sizeof(n))
-		n = clock_monotonic_ns() * UINT64_C(0x9e3779b97f4a7c15);
-	return range ? n % range : 0;
-}
 
 static struct check *check_free(struct check *c)
 {
@@ -107,8 +97,8 @@ static void finish(struct check *c, const struct mend_verdict *verdict)
 	forget_run(c);
 	if (c->again)
 		schedule(c, 0);
-	else /* 10 % to either side, so that checks that met once do not meet for ever */
-		schedule(c, c->interval_ns * 9 / 10 + random_below(c->interval_ns / 5 + 1));
+	else
+		schedule(c, random_jitter(c->interval_ns));
 	c->again = false;
 	str_copy(unit, sizeof(unit), c->unit);
 	c->callback(c->userdata, unit, verdict);
