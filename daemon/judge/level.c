@@ -84,9 +84,8 @@ static bool is_on(const struct unit_settings *s, enum rule r)
 
 bool level_applies(const struct unit *u, enum rule r)
 {
-	if (!is_on(&u->settings, r))
-		return false;
-	return r == RULE_PROBE || r == RULE_CHECK || (u->http && u->http->window);
+	return is_on(&u->settings, r) &&
+	       (r == RULE_PROBE || r == RULE_CHECK || http_is_spoken(u->http));
 }
 
 /* --- what a rule sees ------------------------------------------------------------------------- */
@@ -351,7 +350,7 @@ static void begin_invocation(struct unit *u, uint64_t now_ns)
 
 static bool has_source(const struct unit *u)
 {
-	return (u->http && u->http->window) || *u->settings.probe || *u->settings.check;
+	return http_is_spoken(u->http) || *u->settings.probe || *u->settings.check;
 }
 
 /* Nothing has come since the last time, and nothing waits: the most frequent case by far. */
@@ -382,7 +381,7 @@ void level_judge(struct unit *u, uint64_t now_ns)
 	}
 	if (!str_eq(l->invocation, u->facts.invocation))
 		begin_invocation(u, now_ns);
-	if (u->http && u->http->window) {
+	if (http_is_spoken(u->http)) {
 		if (is_quiet(u)) {
 			l->judged_ns = u->http->tick_ns;
 			return;

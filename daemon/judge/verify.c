@@ -132,7 +132,7 @@ static enum proof prove_by_traffic(
 	enum proof proof;
 	char text[96];
 
-	if (!u->http || !u->http->window)
+	if (!http_is_spoken(u->http))
 		return known;
 	t = traffic_since(u->http, a->done_ns, now_ns);
 	proof = is_level(u) ? prove_level(u, &t, waited, known, text, sizeof(text))

@@ -95,6 +95,12 @@ uint64_t http_errors(const struct http_counts *c);
 /* The newest `seconds` seconds (at most HTTP_SECONDS); s may be NULL. */
 struct http_view http_view(const struct http_state *s, unsigned int seconds);
 
+/* A request was seen: also one that was never answered, of which there are no details yet. */
+static inline bool http_is_spoken(const struct http_state *s)
+{
+	return s && (s->window || s->counts.started);
+}
+
 /* How many of the newest seconds began at or after since_ns; s may be NULL. */
 unsigned int http_seconds_since(const struct http_state *s, uint64_t since_ns);
 

@@ -257,6 +257,13 @@ def check_fails(t):
     m = u.wait_mendd(CheckStatus="critical", Health="unhealthy")
     expect("actions", m["Attempts"], 0)
     expect_text("the record", u.wait_record("check-failed")["MESSAGE"], u.name)
+    alert = wait("the alert fires", lambda: next(
+        a for a in json.loads(run_raw("mendctl", "explain", "--json=short", u.name).stdout)["alerts"]
+        if a["rule"] == "check" and a["state"] == "firing"))
+    expect("value and limit", (alert["value"] >= 3, alert["threshold"]), (True, 3))
+    expect_text("for people", run_raw("mendctl", "explain", u.name).stdout, "check firing", alert["text"])
+    expect_text("for Prometheus", run("mendctl", "metrics"),
+                f'mendd_alert_firing{{name="{u.name}",rule="check",severity="warning"}} 1\n')
 
 
 @case("its address is in use: said by whom, no fast loop, healed when it is free")

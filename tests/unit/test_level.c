@@ -176,8 +176,8 @@ static const struct row rows[] = {
 	{ "nearly: nobody asks", RULE_HTTP_HANG, "g....................", ALERT_INACTIVE, 0 },
 	{ "nearly: one came and gave up, long ago", RULE_HTTP_HANG, "gqQ..........wa",
 		ALERT_INACTIVE, 0 },
-	{ "nearly: some gave up, long ago, and now one waits", RULE_HTTP_HANG,
-		"gqqQ............w", ALERT_INACTIVE, 0 },
+	{ "nearly: some gave up, long ago, and now one waits", RULE_HTTP_HANG, "gqqQ............w",
+		ALERT_INACTIVE, 0 },
 	{ "it answers again", RULE_HTTP_HANG, "gggw....aggg", ALERT_RESOLVED, 8 },
 	{ "nearly: once", RULE_HTTP_HANG, "gggw....agg", ALERT_RESOLVED, 8 },
 	{ "nearly: twice", RULE_HTTP_HANG, "gggw....ag", ALERT_FIRING, 8 },
@@ -453,6 +453,26 @@ static void restored(void **state)
 	assert_int_equal(level_rule_of(CAUSE_KILLED), RULE_UNIT_DOWN);
 }
 
+/* It has never answered anything, so that the kernel has no details of it yet. */
+static void a_hang_from_the_start(void **state)
+{
+	struct service s;
+	struct world w;
+
+	world_init(&w);
+	service_begin(&s, &w, "shop.service", NOW);
+	use_settings(&s.u->settings);
+	http_state_free(s.u->http);
+	s.totals = (struct http_totals) {};
+	s.u->http = http_state_new(&s.totals, NULL);
+	for (const char *c = "..ww.."; *c; c++)
+		play(&s, *c);
+	assert_int_equal(unit_alert_state(s.u, RULE_HTTP_HANG), ALERT_PENDING);
+	play(&s, '.');
+	assert_int_equal(unit_alert_state(s.u, RULE_HTTP_HANG), ALERT_FIRING);
+	world_done(&w);
+}
+
 /* Nobody has it measured, and it has neither probe nor check: not a byte is spent on it. */
 static void nothing_to_judge(void **state)
 {
@@ -477,6 +497,7 @@ int main(void)
 		cmocka_unit_test(not_up),
 		cmocka_unit_test(troubles),
 		cmocka_unit_test(restored),
+		cmocka_unit_test(a_hang_from_the_start),
 		cmocka_unit_test(nothing_to_judge),
 	};
 

@@ -27,7 +27,8 @@ static unsigned int bucket_of(uint64_t ns)
 }
 
 /* A running unit that has spoken HTTP before. */
-static _unused_ void service_begin(struct service *s, struct world *w, const char *name, uint64_t now)
+static _unused_ void service_begin(
+	struct service *s, struct world *w, const char *name, uint64_t now)
 {
 	struct unit_facts *f;
 
