@@ -130,6 +130,32 @@ static int open_plugins(struct manager *m)
 	return 0;
 }
 
+static void on_probe(
+	void *userdata, const char *unit, int status, uint64_t took_ns, const char *text)
+{
+	manager_on_probe(userdata, unit, status, took_ns, text);
+}
+
+/* A connection to its socket unit would start what somebody has stopped. */
+static bool is_probed(void *userdata, const char *unit)
+{
+	struct manager *m = userdata;
+	const struct unit *u = world_unit(&m->world, unit);
+
+	return u && (u->facts.active == ACTIVE_ACTIVE || u->facts.active == ACTIVE_RELOADING);
+}
+
+static int open_prober(struct manager *m)
+{
+	const struct prober_handler handler = {
+		.userdata = m,
+		.on_result = on_probe,
+		.is_wanted = is_probed,
+	};
+
+	return prober_new(&m->prober, m->event, &handler);
+}
+
 static int open_store(struct manager *m)
 {
 	struct store_options options = { .on_state = on_store_state, .userdata = m };
@@ -214,6 +240,8 @@ static int open_all(struct manager *m)
 	if (r >= 0)
 		r = open_plugins(m);
 	if (r >= 0)
+		r = open_prober(m);
+	if (r >= 0)
 		r = open_store(m);
 	if (r < 0)
 		return r;
@@ -248,6 +276,7 @@ struct manager *manager_free(struct manager *m)
 	metrics_server_free(m->metrics);
 	api_free(m->api);
 	plugin_host_free(m->plugins);
+	prober_free(m->prober);
 	if (m->bus)
 		sd_bus_flush_close_unref(m->bus);
 	systemd_free(m->systemd);

@@ -22,6 +22,7 @@
 #include "edge/kernel.h"
 #include "edge/metrics_server.h"
 #include "edge/plugin_host.h"
+#include "edge/probe.h"
 #include "edge/sockets.h"
 #include "edge/store.h"
 #include "edge/systemd.h"
@@ -48,6 +49,7 @@ struct manager {
 	struct sockets *sockets;     /* NULL: not to be had */
 	struct systemd *systemd;
 	struct plugin_host *plugins;
+	struct prober *prober;
 	struct store *store;
 	struct api *api;
 	struct metrics_server *metrics;

@@ -456,6 +456,8 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 		manager_sample_restart(u, clock_monotonic_ns());
 		if (*u->settings.check)
 			plugin_host_check_now(e->manager->plugins, u->name);
+		if (*u->settings.probe)
+			prober_now(e->manager->prober, u->name);
 	}
 	if (u->heal.refusal == REFUSAL_FROZEN && systemd_read(e->manager->systemd, u) >= 0)
 		return 0; /* steps when it is read */

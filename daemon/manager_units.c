@@ -18,32 +18,58 @@ bool manager_is_watchable(const struct manager *m, const char *name)
 	       !host_settings_excludes(&m->world.settings, name);
 }
 
-void manager_apply_settings(struct manager *m, struct unit *u)
+static void apply_check(struct manager *m, struct unit *u, const struct unit_settings *old)
 {
-	struct unit_settings old = u->settings;
-	bool same;
+	const struct unit_settings *s = &u->settings;
 	int r;
 
-	unit_settings_merge(&u->settings, &m->world.settings, u->own_rule, u->name);
-	same = str_eq(old.check, u->settings.check) &&
-	       old.check_interval_ns == u->settings.check_interval_ns &&
-	       old.check_timeout_ns == u->settings.check_timeout_ns;
-	if (same)
+	if (str_eq(old->check, s->check) && old->check_interval_ns == s->check_interval_ns &&
+		old->check_timeout_ns == s->check_timeout_ns)
 		return;
 	plugin_host_check_stop(m->plugins, u->name);
 	u->check = (struct check_state) { .status = -1 };
-	if (!*u->settings.check)
+	if (!*s->check)
 		return;
-	r = plugin_host_check_start(m->plugins, u->name, u->settings.check,
-		u->settings.check_interval_ns, u->settings.check_timeout_ns, manager_on_check, m);
+	r = plugin_host_check_start(m->plugins, u->name, s->check, s->check_interval_ns,
+		s->check_timeout_ns, manager_on_check, m);
 	if (r < 0) {
 		/* Never "ok", never "critical": what cannot be observed is unknown. */
 		u->check.status = MEND_UNKNOWN;
 		snprintf(u->check.text, sizeof(u->check.text), "'%.200s' cannot be run: %s",
-			u->settings.check, r == -ENOENT ? "there is no such check" : strerror(-r));
+			s->check, r == -ENOENT ? "there is no such check" : strerror(-r));
 		manager_tell_unit(
 			m, u, MESSAGE_CONFIG_ERROR, LOG_WARNING, "Check=%s", u->check.text);
 	}
+}
+
+static void apply_probe(struct manager *m, struct unit *u, const struct unit_settings *old)
+{
+	const struct unit_settings *s = &u->settings;
+	int r;
+
+	if (str_eq(old->probe, s->probe) && old->probe_interval_ns == s->probe_interval_ns &&
+		old->probe_timeout_ns == s->probe_timeout_ns)
+		return;
+	prober_stop(m->prober, u->name);
+	u->probe = (struct probe_state) { .status = -1 };
+	if (!*s->probe)
+		return;
+	r = prober_start(m->prober, u->name, s->probe, s->probe_interval_ns, s->probe_timeout_ns);
+	if (r < 0) {
+		u->probe.status = MEND_UNKNOWN;
+		snprintf(u->probe.text, sizeof(u->probe.text), "cannot be made: %s", strerror(-r));
+		manager_tell_unit(m, u, MESSAGE_CONFIG_ERROR, LOG_WARNING, "Probe=%s %s", s->probe,
+			u->probe.text);
+	}
+}
+
+void manager_apply_settings(struct manager *m, struct unit *u)
+{
+	struct unit_settings old = u->settings;
+
+	unit_settings_merge(&u->settings, &m->world.settings, u->own_rule, u->name);
+	apply_check(m, u, &old);
+	apply_probe(m, u, &old);
 }
 
 struct unit *manager_watch(struct manager *m, const char *name)
@@ -93,6 +119,7 @@ void manager_unwatch(struct manager *m, struct unit *u)
 	systemd_forget(m->systemd, u);
 	plugin_host_unwatch(m->plugins, u->name);
 	plugin_host_check_stop(m->plugins, u->name);
+	prober_stop(m->prober, u->name);
 	manager_free_edge(u);
 	world_unit_remove(&m->world, u);
 }

@@ -99,7 +99,12 @@ static void begin(struct probe *x)
 static int on_due(sd_event_source *s, uint64_t usec, void *userdata)
 {
 	struct probe *x = userdata;
+	const struct prober_handler *h = &x->prober->handler;
 
+	if (h->is_wanted && !h->is_wanted(h->userdata, x->unit)) {
+		schedule(x, random_jitter(x->interval_ns));
+		return 0;
+	}
 	TAILQ_INSERT_TAIL(&x->prober->waiting, x, link);
 	x->waiting = true;
 	begin_waiting(x->prober);

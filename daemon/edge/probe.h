@@ -25,6 +25,11 @@ struct prober_handler {
 	void (*on_result)(
 		void *userdata, const char *unit, int status, uint64_t took_ns, const char *text);
 	/*
+	 * Whether the unit is to be asked at this moment, when its probe is due: one that does not
+	 * run must not be, since a connection to its .socket unit would start it. NULL: always.
+	 */
+	bool (*is_wanted)(void *userdata, const char *unit);
+	/*
 	 * The local port of a probe's socket, before it connects (true) and after it was closed
 	 * (false): so that probes can be left out of the unit's own statistics. It must not call
 	 * the prober. NULL: nobody wants to know.

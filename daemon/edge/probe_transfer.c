@@ -16,6 +16,7 @@
 #include <sys/socket.h>
 
 struct port {
+	const struct transfer *owner; /* borrowed; only compared with */
 	curl_socket_t fd;
 	uint16_t port;
 	LIST_ENTRY(port) link;
@@ -40,8 +41,9 @@ struct transfer {
 	bool connect_only;
 	size_t received;
 	unsigned int n_sockets; /* for its addresses, one after the other */
-	bool full;              /* TRANSFER_BYTES_MAX were received */
-	int socket_error;       /* why this host gave no socket: -errno */
+	bool head_full;
+	bool full;        /* TRANSFER_BYTES_MAX were received */
+	int socket_error; /* why this host gave no socket: -errno */
 	char error[CURL_ERROR_SIZE];
 };
 
@@ -98,7 +100,7 @@ static int conclude_timeout(const struct transfer *t, long code, char *text, siz
 	char limit[32];
 
 	format_took(t->timeout_ns, limit);
-	if (time_of(t, CURLINFO_NAMELOOKUP_TIME_T) == 0) {
+	if (t->n_sockets == 0) {
 		snprintf(text, size, "the name was not resolved within %s", limit);
 		return MEND_UNKNOWN;
 	}
@@ -113,22 +115,23 @@ static int conclude_timeout(const struct transfer *t, long code, char *text, siz
 
 static int conclude_error(const struct transfer *t, CURLcode result, char *text, size_t size)
 {
-	bool connected = time_of(t, CURLINFO_CONNECT_TIME_T) > 0;
 	long error = 0;
 
 	curl_easy_getinfo(t->easy, CURLINFO_OS_ERRNO, &error);
 	if (t->n_sockets == 0 && t->socket_error)
 		error = -t->socket_error;
-	if (result == CURLE_COULDNT_CONNECT && error) {
+	if (result == CURLE_COULDNT_CONNECT && error)
 		snprintf(text, size, "no connection: %s", strerror((int)error));
-		return t->n_sockets == 0 || is_ours(error) ? MEND_UNKNOWN : MEND_CRITICAL;
-	}
-	snprintf(text, size, "%s", *t->error ? t->error : curl_easy_strerror(result));
-	/* Whom we were connected with is to blame for what came then, but not for our lack of
-	 * memory or of certificates to compare with. */
-	if (result == CURLE_OUT_OF_MEMORY || result == CURLE_SSL_CACERT_BADFILE)
+	else if (t->head_full || (result == CURLE_OUT_OF_MEMORY && t->n_sockets > 0))
+		/* A single line that is too long is "out of memory" to libcurl. */
+		snprintf(text, size, "the head of the answer has no end");
+	else
+		snprintf(text, size, "%s", *t->error ? t->error : curl_easy_strerror(result));
+	/* It did not come to asking: the name, our limits, our network. */
+	if (t->n_sockets == 0 || (result == CURLE_COULDNT_CONNECT && is_ours(error)))
 		return MEND_UNKNOWN;
-	return connected || result == CURLE_COULDNT_CONNECT ? MEND_CRITICAL : MEND_UNKNOWN;
+	/* Nothing to compare certificates with. */
+	return result == CURLE_SSL_CACERT_BADFILE ? MEND_UNKNOWN : MEND_CRITICAL;
 }
 
 static int conclude(
@@ -139,7 +142,7 @@ static int conclude(
 
 	format_took(took_ns, took);
 	curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &code);
-	if (result == CURLE_WRITE_ERROR && t->full)
+	if (result == CURLE_WRITE_ERROR && t->full && !t->head_full)
 		result = CURLE_OK;
 	if (result == CURLE_OPERATION_TIMEDOUT)
 		return conclude_timeout(t, code, text, size);
@@ -250,13 +253,23 @@ static size_t on_bytes(char *data, size_t size, size_t n, void *userdata)
 	return t->full ? 0 : size * n; /* 0 ends it */
 }
 
+static size_t on_head(char *data, size_t size, size_t n, void *userdata)
+{
+	struct transfer *t = userdata;
+	size_t taken = on_bytes(data, size, n, t);
+
+	t->head_full = t->full;
+	return taken;
+}
+
 /* --- sockets -------------------------------------------------------------------------------------
  */
 
 /* Gives the socket a port and tells of it: the kernel's counts leave it out from its first packet.
  */
-static int bind_port(struct transfers *e, int fd, int family)
+static int bind_port(struct transfer *t, int fd, int family)
 {
+	struct transfers *e = t->engine;
 	union {
 		struct sockaddr any;
 		struct sockaddr_in v4;
@@ -270,6 +283,7 @@ static int bind_port(struct transfers *e, int fd, int family)
 	p = malloc(sizeof(*p));
 	if (!p)
 		return -ENOMEM;
+	p->owner = t;
 	p->fd = fd;
 	p->port = ntohs(family == AF_INET6 ? a.v6.sin6_port : a.v4.sin_port);
 	LIST_INSERT_HEAD(&e->ports, p, link);
@@ -287,7 +301,7 @@ static curl_socket_t on_open(void *userdata, curlsocktype purpose, struct curl_s
 		return CURL_SOCKET_BAD;
 	}
 	if (t->engine->on_port) {
-		t->socket_error = bind_port(t->engine, fd, a->family);
+		t->socket_error = bind_port(t, fd, a->family);
 		if (t->socket_error < 0) {
 			close(fd);
 			return CURL_SOCKET_BAD;
@@ -295,6 +309,13 @@ static curl_socket_t on_open(void *userdata, curlsocktype purpose, struct curl_s
 	}
 	t->n_sockets++;
 	return fd;
+}
+
+static void release_port(struct transfers *e, struct port *p)
+{
+	LIST_REMOVE(p, link);
+	e->on_port(e->userdata, p->port, false);
+	free(p);
 }
 
 static int on_close(void *userdata, curl_socket_t fd)
@@ -305,12 +326,22 @@ static int on_close(void *userdata, curl_socket_t fd)
 	close(fd);
 	LIST_FOREACH (p, &e->ports, link)
 		if (p->fd == fd) {
-			LIST_REMOVE(p, link);
-			e->on_port(e->userdata, p->port, false);
-			free(p);
+			release_port(e, p);
 			break;
 		}
 	return 0;
+}
+
+/* libcurl closes some sockets by itself, such as those that were not connected in time. */
+static void release_ports(struct transfers *e, const struct transfer *owner)
+{
+	struct port *p, *next;
+
+	for (p = LIST_FIRST(&e->ports); p; p = next) {
+		next = LIST_NEXT(p, link);
+		if (p->owner == owner)
+			release_port(e, p);
+	}
 }
 
 /* --- engine and transfers ------------------------------------------------------------------------
@@ -409,7 +440,7 @@ static int set_options(struct transfer *t)
 	curl_easy_setopt(c, CURLOPT_HTTPHEADER, e->headers);
 	curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_bytes);
 	curl_easy_setopt(c, CURLOPT_WRITEDATA, t);
-	curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, on_bytes);
+	curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, on_head);
 	curl_easy_setopt(c, CURLOPT_HEADERDATA, t);
 	curl_easy_setopt(c, CURLOPT_OPENSOCKETFUNCTION, on_open);
 	curl_easy_setopt(c, CURLOPT_OPENSOCKETDATA, t);
@@ -462,6 +493,7 @@ struct transfer *transfer_free(struct transfer *t)
 		/* Nothing happens to one that was never added. */
 		curl_multi_remove_handle(t->engine->multi, t->easy);
 		curl_easy_cleanup(t->easy);
+		release_ports(t->engine, t);
 	}
 	free(t);
 	return NULL;
