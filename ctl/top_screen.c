@@ -9,6 +9,7 @@
 #include <curses.h>
 #include <langinfo.h>
 #include <sys/ioctl.h>
+#include <term.h>
 #include <time.h>
 
 /* Lines above the rows, and below: the keys. */
@@ -33,8 +34,23 @@ struct layout {
 
 static SCREEN *screen; /* owned; NULL: the terminal is not ours */
 
+/* Asked before newterm(), which leaks where the answer is no. */
+static bool has_screen(void)
+{
+	bool yes;
+	int error;
+
+	if (setupterm(NULL, STDOUT_FILENO, &error) != OK)
+		return false;
+	yes = tigetstr("cup"); /* it can move the cursor */
+	del_curterm(cur_term);
+	return yes;
+}
+
 int top_screen_begin(struct top *t)
 {
+	if (!has_screen())
+		return -ENOTTY;
 	set_escdelay(25); /* ms; an arrow key that arrives in two parts is rare nowadays */
 	screen = newterm(NULL, stdout, stdin);
 	if (!screen)

@@ -472,8 +472,11 @@ class TopOnAScreen(Case):
         self.assertNotRegex("\n".join(lines), r"\x1b\[3[0-7]m")
 
     def test_no_screen_at_all(self):
-        self.start(80, 12, environ="TERM=nonesuch")
-        self.wait(lambda lines: "code=2" in lines and any("no screen" in line for line in lines))
+        for term in ("nonesuch", "dumb"):
+            self.start(80, 12, environ=f"TERM={term}")
+            self.wait(lambda lines: "code=2" in lines and
+                      any("no screen" in line for line in lines))
+            self.tmux("kill-server")
 
 
 class TopAndARestart(Case):

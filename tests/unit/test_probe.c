@@ -585,7 +585,7 @@ static void so_many_at_once(void **state)
 	snprintf(url, sizeof(url), "http://127.0.0.1:%u/hang", f->server.port);
 	for (int i = 0; i < UNITS; i++) {
 		snprintf(unit, sizeof(unit), "u%d.service", i);
-		assert_int_equal(prober_start(f->prober, unit, url, NEVER, 300 * MS), 0);
+		assert_int_equal(prober_start(f->prober, unit, url, NEVER, SECOND), 0);
 		assert_int_equal(prober_now(f->prober, unit), 0);
 	}
 	LOOP_UNTIL(f->event, f->server.open == PROBES_AT_ONCE);
