@@ -11,6 +11,7 @@
 #include "../../plugins/mendd-plugin.h"
 
 #include <curl/curl.h>
+#include <inttypes.h>
 #include <netinet/in.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
@@ -99,7 +100,10 @@ static int conclude_timeout(const struct transfer *t, long code, char *text, siz
 {
 	char limit[32];
 
-	format_took(t->timeout_ns, limit);
+	if (t->timeout_ns % NSEC_PER_SEC == 0)
+		snprintf(limit, sizeof(limit), "%" PRIu64 "s", t->timeout_ns / NSEC_PER_SEC);
+	else
+		format_took(t->timeout_ns, limit);
 	if (t->n_sockets == 0) {
 		snprintf(text, size, "the name was not resolved within %s", limit);
 		return MEND_UNKNOWN;
