@@ -92,8 +92,7 @@ struct world {
 	size_t n_lost;
 	uint64_t events;                       /* records received from the kernel */
 	uint64_t watched_entries, watched_max; /* of the kernel's map of watched cgroups */
-	uint64_t http_units,
-		http_units_max; /* units with details of their HTTP; see MaxHTTPUnits= */
+	uint64_t http_units, http_units_max;   /* that speak HTTP; what MaxHTTPUnits= allows */
 	uint64_t store_failures;
 	uint64_t store_written;
 	bool degraded; /* no BPF: deaths come from the connector and from PID 1 */
