@@ -112,7 +112,7 @@ Listen [::]:{port + 1}
 User www-data
 Group www-data
 DocumentRoot {directory}
-ErrorLog /dev/stderr
+ErrorLog {directory}/error.log
 LogFormat "%m %>s" plain
 CustomLog {directory}/access.log plain
 LimitRequestBody 1024
