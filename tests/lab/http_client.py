@@ -20,13 +20,14 @@ class Client:
         address = ("::1" if way == V6 else "127.0.0.1", port if way == V4 else port + 1)
         family = socket.AF_INET6 if way == V6 else socket.AF_INET
         self.sock = socket.socket(family, socket.SOCK_STREAM)
-        self.sock.settimeout(timeout * SLOW)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if source:
             self.sock.bind((source, 0))
-        if fastopen:
+        if fastopen:  # with a timeout it would be a socket that does not wait, which says EINPROGRESS
             self.sock.sendto(fastopen, socket.MSG_FASTOPEN, address)
+            self.sock.settimeout(timeout * SLOW)
         else:
+            self.sock.settimeout(timeout * SLOW)
             self.sock.connect(address)
         self.buffer = b""
         self.interim = []  # statuses before the final one

@@ -62,6 +62,8 @@ pid {directory}/pid;
 error_log stderr;
 events {{ worker_connections 512; }}
 http {{
+sendfile on;
+tcp_nopush on;
 log_format plain '$request_method $status';
 access_log {directory}/access.log plain;
 client_body_temp_path {directory}/1; proxy_temp_path {directory}/2; fastcgi_temp_path {directory}/3;

@@ -19,7 +19,7 @@ truth as the server knows it. With --single one thread does everything, one requ
 /refuse/N                 N at once, and closes without reading the body
 /hints/N                  103 as often, each in a segment of its own, then 200
 /hints-joined             103 and 200 in one segment
-/upgrade                  101, and then echoes whatever comes
+/upgrade /tunnel          101 or 200 without a length, and then echoes whatever comes
 /cut/N                    200 in two segments, cut behind the Nth byte
 /drip                     200, one byte a segment
 /half                     200 with a Content-Length that it does not live up to, and closes
@@ -248,6 +248,15 @@ def do_hints_joined(c):
 
 def do_upgrade(c):
     c.sock.sendall(c.head_of(101, "Upgrade: parrot", "Connection: Upgrade"))
+    do_parrot(c)
+
+
+def do_tunnel(c):
+    c.sock.sendall(c.head_of(200))
+    do_parrot(c)
+
+
+def do_parrot(c):
     c.sock.sendall(c.buffer)
     c.buffer = b""
     while True:
