@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """HTTP of units as systemd runs them, and of those who speak something else: socket activation, restarts, delegation,
 network namespaces, IP accounting and filters, restarts of mendd under load, outgoing requests; TLS, HTTP/2, databases."""
+import glob
 import os
 import re
 import signal
@@ -14,7 +15,6 @@ from http_client import MAPPED, V4, V6, Client, message, once
 from http_servers import can_connect
 from http_truth import HTTP, Counts, Seen, Truth, expect_server, http_unit, port_of, server_says
 
-PG = "/usr/lib/postgresql/15/bin"
 
 
 class Load:
@@ -444,12 +444,13 @@ def redis(t):
 @case("HTTP: PostgreSQL is not HTTP")
 def postgres(t):
     port, data = port_of(t), f"{RUN}/{t.unit_name('pg')}.d"
+    programs = glob.glob("/usr/lib/postgresql/*/bin")[0]
     run("install", "-d", "-o", "postgres", "-m", "0700", data)
     t.cleanup(run_raw, "rm", "-rf", data)
-    run("setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", f"{PG}/initdb", "--no-sync",
+    run("setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", f"{programs}/initdb", "--no-sync",
         "--auth=trust", "--no-instructions", "-D", data)
     u = t.unit("pg", start=False, mendd="", service="Type=notify\nUser=postgres\n", command=(
-        f"{PG}/postgres -D {data} -p {port} -c listen_addresses=127.0.0.1 -c fsync=off "
+        f"{programs}/postgres -D {data} -p {port} -c listen_addresses=127.0.0.1 -c fsync=off "
         "-c unix_socket_directories=''")).start()
     truth = Truth(u)
     for _ in range(3):
