@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What real networks do to TCP, made by hand: the programs in the kernel run before TCP has looked at a segment, and see
-duplicates, bytes that come twice, segments in any order and such as TCP throws away. Whatever comes, each request that the
-server has answered is counted, once."""
+"""What real networks do to TCP, made by hand: the programs in the kernel run before TCP has looked at a segment, and
+see duplicates, bytes that come twice, segments in any order and such as TCP throws away. Whatever comes, each request
+that the server has answered is counted, once."""
 import struct
 import time
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """HTTP of units as systemd runs them, and of those who speak something else: socket activation, restarts, delegation,
-network namespaces, IP accounting and filters, restarts of mendd under load, outgoing requests; TLS, HTTP/2, databases."""
+network namespaces, IP accounting and filters, mendd killed under load, outgoing requests; TLS, HTTP/2, databases."""
 import glob
 import os
 import re
@@ -348,9 +348,9 @@ def sleeper(t):
 def queue_of(t, u, milliseconds):
     """Ten clients at once wait for one that serves one at a time; curl says when it saw the first byte."""
     truth = Truth(u)
-    curls = [subprocess.Popen(["curl", "--silent", "--output", "/dev/null", "--write-out",
-                               "%{time_connect} %{time_starttransfer}", f"http://127.0.0.1:{u.port}/sleep/{milliseconds}"],
-                              stdout=subprocess.PIPE, encoding="ascii") for _ in range(10)]
+    command = ["curl", "--silent", "--output", "/dev/null", "--write-out", "%{time_connect} %{time_starttransfer}",
+               f"http://127.0.0.1:{u.port}/sleep/{milliseconds}"]
+    curls = [subprocess.Popen(command, stdout=subprocess.PIPE, encoding="ascii") for _ in range(10)]
     times = sorted(b - a for a, b in (map(float, c.communicate()[0].split()) for c in curls))
     seen = truth.check({("GET", 200): 10})
     # curl sends a moment after it has connected; it counts that.
@@ -358,7 +358,7 @@ def queue_of(t, u, milliseconds):
     work = milliseconds / 1000
     queued = [max(0.0, x - work) for x in times]
     got = truth.seconds(seen, "mendd_http_queue_seconds")
-    t.say(f"clients waited {sum(times):.3f} s for first bytes; queued {got:.3f} s by mendd, {sum(queued):.3f} s by them")
+    t.say(f"first bytes after {sum(times):.3f} s in all; queued: mendd {got:.3f} s, clients {sum(queued):.3f} s")
     expect("time in the queue", abs(got - sum(queued)) < 0.03 * SLOW * len(times), True)
     expect("the others' work is queueing, one's own is not", got > 0.8 * work * 45, True)
 
@@ -421,8 +421,9 @@ def http2(t):
     wait("hypercorn listens", lambda: can_connect(port, V4))
     truth = Truth(u)
     for option, says in (("--http1.1", "1.1 200"), ("--http2-prior-knowledge", "2 200"), ("--http2", "2 200")):
-        expect(f"what curl {option} saw", run("curl", "--silent", option, "--output", "/dev/null", "--write-out",
-                                              "%{http_version} %{http_code}", f"http://127.0.0.1:{port}/status/200"), says)
+        saw = run("curl", "--silent", option, "--output", "/dev/null", "--write-out", "%{http_version} %{http_code}",
+                  f"http://127.0.0.1:{port}/status/200")
+        expect(f"what curl {option} saw", saw, says)
     truth.check({("GET", 200): 1, ("GET", 101): 1}, untracked={"http2": 1, "upgraded": 1})
 
 

@@ -2,8 +2,8 @@
 """A TCP client made by hand, on the far end of a TUN device: it puts any segment onto the wire at any time, and is as
 correct or as wrong as a case wants it. IPv4 and IPv6, options and extension headers, fragments, fast open.
 
-A Wire is a device with one network: the lab has address 1 in it, the client is address 2 (and those above, if it likes).
-A Flow is one connection. Nothing is sent by itself but acknowledgements of data in order, while .acknowledges is true.
+A Wire is a device with one network: the lab has address 1 in it, the client is address 2. A Flow is one connection.
+Nothing is sent by itself but acknowledgements of data in order, while .acknowledges is true.
 """
 import fcntl
 import os

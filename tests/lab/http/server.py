@@ -4,8 +4,8 @@
     server.py --log FILE [--port PORT] [--single] [--tls CERTIFICATE] [--fastopen] [--banner TEXT] [--accepted]
 
 It listens on PORT of 0.0.0.0 and on the port after it of [::] (where IPv4 comes mapped), or on what systemd hands
-over, or has got its only connection (--accepted). Every answer is one line in FILE, "METHOD STATUS", written before the first byte of it goes out: the
-truth as the server knows it. With --single one thread does everything, one request per connection.
+over, or has got its only connection (--accepted). Every answer is one line in FILE, "METHOD STATUS", written before its first byte goes out: the truth as
+the server knows it. With --single one thread does everything, one request per connection.
 
 /status/N                 answers N; with a body where the status allows one
 /sleep/MS /hang           answers late; never
