@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """An HTTP server that does on request what real servers do rarely: the path says what.
 
-    server.py --log FILE [--port PORT] [--single] [--tls CERTIFICATE] [--fastopen] [--banner TEXT] [--accepted]
+    server.py --log FILE [--port PORT] [--single] [--tls CERTIFICATE] [--fastopen] [--banner TEXT]
 
 It listens on PORT of 0.0.0.0 and on the port after it of [::] (where IPv4 comes mapped), or on what systemd hands
-over, or has got its only connection (--accepted). Every answer is one line in FILE, "METHOD STATUS", written before its first byte goes out: the truth as
-the server knows it. With --single one thread does everything, one request per connection.
+over. Every answer is one line in FILE, "METHOD STATUS", written before its first byte goes out: the truth as the
+server knows it. With --single one thread does everything, one request per connection.
 
 /status/N                 answers N; with a body where the status allows one
 /sleep/MS /hang           answers late; never
@@ -369,12 +369,8 @@ def main():
     parser.add_argument("--tls")
     parser.add_argument("--fastopen", action="store_true")
     parser.add_argument("--banner")
-    parser.add_argument("--accepted", action="store_true")
     arguments = parser.parse_args()
     log = os.open(arguments.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-    if arguments.accepted:
-        Connection(socket.socket(fileno=0), log).serve()
-        return
     context = None
     if arguments.tls:
         import ssl
