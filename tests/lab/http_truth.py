@@ -9,7 +9,7 @@ import collections
 import re
 import time
 
-from harness import RUN, SLOW, Failure, expect, metrics, remove, wait
+from harness import RUN, Failure, expect, metrics, remove, wait
 
 HTTP = "/opt/mendd-tests/http"
 LABEL = re.compile(r'(\w+)="([^"]*)"')
@@ -170,7 +170,7 @@ def server_says(u):
 
 def expect_server(u, tally):
     """The truth is one: what the clients saw is what the server wrote down."""
-    wait(f"{u.name}: the server's log says the same as the clients", lambda: _same(server_says(u), tally), 3 / SLOW)
+    wait(f"{u.name}: the server's log says the same as the clients", lambda: _same(server_says(u), tally), 3)
 
 
 def _same(said, tally):
