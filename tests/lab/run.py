@@ -48,6 +48,7 @@ def prepare(lab, build):
     os.makedirs(where)
     for path in glob.glob(HERE + "/*.py"):
         shutil.copy(path, where)
+    shutil.copytree(HERE + "/http", where + "/http")
     subprocess.run(["cc", "-O1", "-g", "-Wall", "-Wextra", "-Wno-unused-parameter", "-pthread",
                     "-o", where + "/victim", HERE + "/victim.c"], check=True)
     if is_sanitized(build):

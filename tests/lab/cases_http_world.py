@@ -1,0 +1,495 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""HTTP of units as systemd runs them, and of those who speak something else: socket activation, restarts, delegation,
+network namespaces, IP accounting and filters, mendd killed under load, outgoing requests; TLS, HTTP/2, databases."""
+import glob
+import os
+import re
+import signal
+import subprocess
+import threading
+import time
+
+from harness import (RUN, SLOW, UNIT_DIR, Failure, Unit, case, expect, mendd_pid, remove, run, run_raw, wait,
+                     wait_mendd_ready, write)
+from http_client import MAPPED, V4, V6, Client, message, once
+from http_servers import can_connect
+from http_truth import HTTP, Counts, Seen, Truth, expect_server, http_unit, port_of, server_says
+
+
+
+class Load:
+    """Clients that go on asking until they are told to stop: new connections and kept ones in turn. What they saw
+    answered is in .tally; .failed counts what was not."""
+
+    def __init__(self, port, path="/status/200", width=2):
+        self.port, self.path, self.tally, self.failed = port, path, Counts(), 0
+        self.lock, self.ending = threading.Lock(), threading.Event()
+        self.threads = [threading.Thread(target=self.go) for _ in range(width)]
+        for thread in self.threads:
+            thread.start()
+
+    def go(self):
+        tally, failed, turn = Counts(), 0, 0
+        while not self.ending.is_set():
+            turn += 1
+            try:
+                with Client(self.port, V4, tally) as c:
+                    for _ in range(1 if turn % 2 else 20):
+                        c.ask("GET", self.path)
+                        if self.ending.is_set():
+                            break
+            except (Failure, OSError):
+                failed += 1
+                self.ending.wait(0.001)
+        with self.lock:
+            self.tally += tally
+            self.failed += failed
+
+    def stop(self):
+        self.ending.set()
+        for thread in self.threads:
+            thread.join()
+        return self.tally
+
+
+def socket_unit(t, u, stem, more=""):
+    """The .socket of a unit, which is started in its place."""
+    name = u.name.replace(".service", ".socket")
+    write(f"{UNIT_DIR}/{name}", f"[Socket]\nListenStream=0.0.0.0:{u.port}\nListenStream=[::]:{u.port + 1}\n{more}")
+    t.cleanup(remove, f"{UNIT_DIR}/{name}")
+    t.cleanup(run_raw, "systemctl", "stop", name, u.name)
+    run("systemctl", "start", name)
+    return name
+
+
+@case("HTTP: socket-activated, and restarted in between: counted for the service from its first request")
+def socket_activated(t):
+    u = http_unit(t, start=False)
+    truth, tally = Truth(u), Counts()
+    listener = socket_unit(t, u, "http")
+    expect("the service waits", u.get("ActiveState"), "inactive")
+    for way in (V4, V6, MAPPED):
+        with Client(u.port, way, tally) as c:
+            c.ask("GET", "/status/200")
+            c.ask("POST", "/status/204", body=b"x")
+    expect("the service", u.get("ActiveState"), "active")
+    truth.check(tally, restarted=True)
+    run("systemctl", "restart", u.name)
+    for way in (V4, V6, MAPPED):
+        once(u.port, "GET", "/status/404", tally=tally, way=way)
+    truth.check(tally, restarted=True)
+    # What arrives while nobody is there waits in the listener's queue, and starts the service.
+    run("systemctl", "stop", u.name)
+    once(u.port, "GET", "/status/500", tally=tally)
+    expect("the service", u.get("ActiveState"), "active")
+    expect_server(u, tally)
+    truth.check(tally, restarted=True)
+    expect("the socket", Unit(listener).get("ActiveState"), "active")
+
+
+@case("HTTP: socket-activated, under load while it is restarted: no request is missed")
+def socket_restarts(t):
+    u = http_unit(t, start=False)
+    truth = Truth(u)
+    socket_unit(t, u, "http")
+    load = Load(u.port)
+    try:
+        for n in range(3):
+            answered = sum(server_says(u).values())
+            wait("it answers", lambda a=answered: sum(server_says(u).values()) > a + 50)
+            run("systemctl", "restart", u.name)
+    finally:
+        tally = load.stop()
+    check_restarts(t, u, truth, tally, load)
+
+
+def check_restarts(t, u, truth, tally, load):
+    """Each answer a client has seen was counted, and no more than the server has given."""
+    seen, given = tally[("GET", 200)], server_says(u)[("GET", 200)]
+
+    def fact():
+        since = truth.since(Seen(u.name))
+        counted = since["requests"].get(("GET", "200"), 0)
+        if not seen <= counted <= given or set(since["requests"]) != {("GET", "200")} or since["in flight"]:
+            raise Failure(f"clients saw {seen}, the server gave {given}, mendd says {since}")
+        expect("untracked connections", since["untracked"], {})
+        return since
+    since = wait("mendd agrees", fact, 6)
+    t.say(f"clients saw {seen} answers, the server gave {given}, mendd counted {since['requests'][('GET', '200')]}; "
+          f"{load.failed} attempts failed; incomplete: {since['incomplete']}")
+
+
+@case("HTTP: restarted under load: counted from the first request on")
+def restarts(t):
+    u = http_unit(t)
+    truth = Truth(u)
+    load = Load(u.port)
+    try:
+        for n in range(3):
+            answered = sum(server_says(u).values())
+            wait("it answers", lambda a=answered: sum(server_says(u).values()) > a + 50)
+            run("systemctl", "restart", u.name)
+        t.kill(u.pid)
+        run("systemctl", "start", u.name)
+        answered = sum(server_says(u).values())
+        wait("it answers", lambda: sum(server_says(u).values()) > answered + 50)
+    finally:
+        tally = load.stop()
+    check_restarts(t, u, truth, tally, load)
+
+
+@case("HTTP: the very first request of a new unit, and of each restart")
+def first_request(t):
+    u = http_unit(t, start=False)
+    truth, tally = Truth(u), Counts()
+    for verb in ("start", "restart", "restart", "stop", "start"):
+        run("systemctl", verb, u.name)
+        if verb != "stop":
+            once(u.port, "GET", "/status/200", tally=tally)
+    truth.check(tally, restarted=True)
+
+
+@case("HTTP: kill -9 of mendd under load loses no count", alone=True)
+def mendd_killed(t):
+    u = http_unit(t)
+    truth = Truth(u)
+    under_way = Client(u.port)
+    under_way.send(message("GET", "/zero/1000/1500"))
+    load = Load(u.port)
+    try:
+        for _ in range(2):
+            pid = mendd_pid()
+            os.kill(pid, signal.SIGKILL)
+            wait_mendd_ready(pid)
+        pid = mendd_pid()
+        run("systemctl", "restart", "mendd.service")
+        wait_mendd_ready(pid)
+    finally:
+        tally = load.stop()
+    # What was in flight when it was killed is finished in the eyes of its successor.
+    expect("status of the long one", under_way.answer(), 200)
+    under_way.sock.close()
+    expect("attempts that failed", load.failed, 0)
+    expect_server(u, tally + under_way.tally)
+    seen = truth.check(tally + under_way.tally)
+    t.say(f"{sum(seen.requests.values()):.0f} requests while mendd was killed twice and restarted once")
+
+
+@case("HTTP: requests while nobody is mendd are counted when it is back", alone=True)
+def mendd_away(t):
+    u = http_unit(t)
+    truth, tally = Truth(u), Counts()
+    once(u.port, "GET", "/status/200", tally=tally)
+    t.drop_in("mendd.service", "[Service]\nRestartSec=2s\n")
+    run("systemctl", "daemon-reload")
+    pid = mendd_pid()
+    os.kill(pid, signal.SIGKILL)
+    wait("it is gone", lambda: not os.path.exists(f"/proc/{pid}"))
+    with Client(u.port, V4, tally) as c:
+        for status in [200, 404, 500] * 10:
+            c.ask("GET", f"/status/{status}")
+    expect("mendd is not there yet", run("systemctl", "show", "mendd.service", "--property=SubState",
+                                         "--value").strip(), "auto-restart")
+    wait_mendd_ready(pid)
+    truth.check(tally)
+
+
+@case("HTTP: a delegated unit, whose processes live in a cgroup below its own")
+def delegated(t):
+    u = http_unit(t, start=False)
+    script = f"{RUN}/{u.name}.sh"
+    write(script, f"""#!/bin/sh
+own=/sys/fs/cgroup$(sed -n 's|^0::||p' /proc/self/cgroup)
+mkdir -p "$own/below/deeper" && echo $$ >"$own/below/deeper/cgroup.procs" || exit 1
+exec /usr/bin/python3 -S -E {HTTP}/server.py --log {u.log} --port {u.port}
+""", 0o755)
+    t.cleanup(remove, script)
+    write(f"{UNIT_DIR}/{u.name}", f"[Service]\nType=notify\nNotifyAccess=all\nDelegate=yes\nExecStart={script}\n")
+    u.start()
+    truth, tally = Truth(u), Counts()
+    for way in (V4, V6):
+        once(u.port, "GET", "/status/200", tally=tally, way=way)
+        once(u.port, "GET", "/status/500", tally=tally, way=way)
+    truth.check(tally)
+
+
+@case("HTTP: a unit in a network namespace of its own")
+def namespace(t):
+    u = http_unit(t, service="PrivateNetwork=yes")
+    truth = Truth(u)
+    text = run("nsenter", f"--net=/proc/{u.pid}/ns/net", "curl", "--silent", "--output", "/dev/null",
+               f"http://127.0.0.1:{u.port}/status/200", "--next", "--silent", "--output", "/dev/null", "--write-out",
+               "%{http_code}", f"http://[::1]:{u.port + 1}/status/404")
+    expect("status", text, "404")
+    truth.check({("GET", 200): 1, ("GET", 404): 1})
+
+
+@case("HTTP: IPAccounting= and IPAddressDeny= of the same unit keep working")
+def accounting(t):
+    u = http_unit(t, service="IPAccounting=yes\nIPAddressDeny=127.0.0.99")
+    truth, tally = Truth(u), Counts()
+    for _ in range(10):
+        once(u.port, "GET", "/status/200", tally=tally)
+    before = int(u.get("IPIngressBytes"))
+    once(u.port, "POST", "/status/200", tally=tally, body=b"x" * 100_000)
+    grew = int(u.get("IPIngressBytes")) - before
+    expect(f"IPIngressBytes grew by {grew}", 100_000 < grew < 110_000, True)
+    try:
+        Client(u.port, source="127.0.0.99", timeout=0.5)
+        raise Failure("IPAddressDeny= has let it through")
+    except TimeoutError:
+        pass
+    with Client(u.port, source="127.0.0.98", tally=tally) as c:
+        c.ask("GET", "/status/200")
+    truth.check(tally)
+
+
+# --- requests that a unit makes itself -------------------------------------------------------------------------------
+
+@case("HTTP: outgoing requests are not mixed with its own")
+def outgoing(t):
+    front, back = http_unit(t, "front"), http_unit(t, "back")
+    f, b, tally = Truth(front), Truth(back), Counts()
+    with Client(front.port, V4, tally) as c:
+        for _ in range(10):
+            c.ask("POST", f"/call/{back.port}", body=b"x")
+            c.ask("GET", "/status/200")
+            c.ask("GET", f"/call/{back.port}/3")
+    f.check(tally, outgoing=40)
+    b.check({("DELETE", 404): 40})
+    # It asks itself: both ends of the connection are in its cgroup.
+    once(front.port, "GET", f"/call/{front.port}", tally=tally)
+    tally[("DELETE", 404)] += 1
+    f.check(tally, outgoing=41)
+    b.check({("DELETE", 404): 40})
+
+
+@case("HTTP: nginx as a proxy: what it is asked, and what it asks")
+def proxy(t):
+    back = http_unit(t, "back")
+    port, directory = port_of(t), f"{RUN}/{t.unit_name('nginx')}.d"
+    write(f"{directory}/nginx.conf", f"""daemon off;
+user root;
+pid {directory}/pid;
+error_log stderr;
+events {{ }}
+http {{
+access_log off;
+client_body_temp_path {directory}/1; proxy_temp_path {directory}/2; fastcgi_temp_path {directory}/3;
+uwsgi_temp_path {directory}/4; scgi_temp_path {directory}/5;
+upstream back {{ server 127.0.0.1:{back.port}; keepalive 4; }}
+server {{
+listen 0.0.0.0:{port};
+location / {{ proxy_pass http://back; proxy_http_version 1.1; proxy_set_header Connection ""; }}
+location /busy {{ proxy_pass http://127.0.0.1:1; }}
+}}
+}}
+""")
+    u = t.unit("nginx", command=f"/usr/sbin/nginx -e stderr -c {directory}/nginx.conf", start=False, mendd="").start()
+    wait("nginx listens", lambda: can_connect(port, V4))
+    f, b, tally = Truth(u), Truth(back), Counts()
+    with Client(port, V4, tally) as c:
+        for status in (200, 204, 404, 500) * 5:
+            c.ask("GET", f"/status/{status}")
+            c.ask("POST", f"/status/{status}", body=b"x" * 50_000)
+            c.ask("HEAD", f"/status/{status}")
+        c.ask("GET", "/chunked/5")
+        c.ask("GET", "/close")
+    b.check(tally)
+    # Nobody is behind this one: nginx answers itself, and has asked nobody.
+    asked = sum(tally.values())
+    once(port, "GET", "/busy", tally=tally)
+    f.check(tally, outgoing=asked)
+
+
+# --- time ------------------------------------------------------------------------------------------------------------
+
+def compare_times(truth, seen, family, times, slack):
+    """
+    mendd's clock starts when the request has reached the socket and ends when the answer leaves: never later than the
+    client's, and only a little shorter. So are the distributions, bound by bound.
+    """
+    slack *= SLOW
+    total = truth.seconds(seen, family)
+    expect(f"sum of {family} ({total:.3f} s) against the client's {sum(times):.3f} s",
+           sum(times) - slack * len(times) <= total <= sum(times), True)
+    for le in sorted(seen.buckets[family]):
+        n = truth.bucket(seen, family, le)
+        low, high = (sum(x <= limit for x in times) for limit in (le, le + slack))
+        expect(f"{family} up to {le:g}: {n}, by the client's clock {low} to {high}", low <= n <= high, True)
+
+
+@case("HTTP: a handler that sleeps 100 ms: the first byte's time is the client's")
+def sleeper(t):
+    u = http_unit(t)
+    truth, times, lock = Truth(u), [], threading.Lock()
+
+    def client():
+        with Client(u.port) as c:
+            for _ in range(5):
+                begin = time.monotonic()
+                c.ask("GET", "/sleep/100")
+                with lock:
+                    times.append(c.first_byte - begin)
+    threads = [threading.Thread(target=client) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    seen = truth.check({("GET", 200): 20})
+    compare_times(truth, seen, "mendd_http_first_byte_seconds", times, 0.01)
+    expect("none was faster than it slept", truth.bucket(seen, "mendd_http_first_byte_seconds", 0.1), 0)
+    times.sort()
+    p50 = wait("the median on D-Bus", lambda: u.mendd()["HTTPFirstByteP50USec"]) / 1e6
+    t.say(f"median: client {times[10]:.4f} s, mendd {p50:.4f} s; most {times[-1]:.4f} s")
+    expect("the median within the histogram's resolution", 0.1 <= p50 <= times[-1] * 1.1, True)
+
+
+def queue_of(t, u, milliseconds):
+    """Ten clients at once wait for one that serves one at a time; curl says when it saw the first byte."""
+    truth = Truth(u)
+    command = ["curl", "--silent", "--output", "/dev/null", "--write-out", "%{time_connect} %{time_starttransfer}",
+               f"http://127.0.0.1:{u.port}/sleep/{milliseconds}"]
+    curls = [subprocess.Popen(command, stdout=subprocess.PIPE, encoding="ascii") for _ in range(10)]
+    times = sorted(b - a for a, b in (map(float, c.communicate()[0].split()) for c in curls))
+    seen = truth.check({("GET", 200): 10})
+    # curl sends a moment after it has connected; it counts that.
+    compare_times(truth, seen, "mendd_http_first_byte_seconds", times, 0.03)
+    work = milliseconds / 1000
+    queued = [max(0.0, x - work) for x in times]
+    got = truth.seconds(seen, "mendd_http_queue_seconds")
+    t.say(f"first bytes after {sum(times):.3f} s in all; queued: mendd {got:.3f} s, clients {sum(queued):.3f} s")
+    expect("time in the queue", abs(got - sum(queued)) < 0.03 * SLOW * len(times), True)
+    expect("the others' work is queueing, one's own is not", got > 0.8 * work * 45, True)
+
+
+@case("HTTP: ten clients of a server with one thread: they queue, and the queue is told")
+def queueing(t):
+    queue_of(t, http_unit(t, options="--single"), 40)
+
+
+@case("HTTP: ten clients of gunicorn with one worker: they queue, and the queue is told")
+def queueing_gunicorn(t):
+    from http_servers import SERVERS
+    server = next(s for s in SERVERS if s.name == "gunicorn sync")
+    u = server.start(t)
+    truth = Truth(u)
+    once(u.port, "GET", "/status/200")  # it loads its application when the first one asks
+    truth.check({("GET", 200): 1})
+    queue_of(t, u, 40)
+
+
+# --- what cannot be seen is said -------------------------------------------------------------------------------------
+
+def certificate(t):
+    path = f"{RUN}/{t.unit_name('tls')}.pem"
+    run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+        "-subj", "/CN=localhost", "-keyout", path, "-out", path + ".crt")
+    with open(path, "a", encoding="ascii") as f, open(path + ".crt", encoding="ascii") as crt:
+        f.write(crt.read())
+    t.cleanup(remove, path)
+    t.cleanup(remove, path + ".crt")
+    return path
+
+
+@case("HTTP: TLS is untracked, connection by connection")
+def tls(t):
+    u = http_unit(t, options="--tls " + certificate(t))
+    truth = Truth(u)
+    for _ in range(3):
+        expect("status", run("curl", "--silent", "--insecure", "--output", "/dev/null", "--write-out", "%{http_code}",
+                             f"https://127.0.0.1:{u.port}/status/404"), "404")
+    truth.check({}, untracked={"tls": 3})
+    expect("health", u.mendd()["Health"], "healthy")
+
+
+@case("HTTP: HTTP/2 with prior knowledge is untracked; the upgrade to it is a 101")
+def http2(t):
+    port = port_of(t)
+    u = t.unit("nghttpd", command=f"/usr/sbin/nghttpd --no-tls -d {HTTP} {port}", start=False, mendd="").start()
+    wait("nghttpd listens", lambda: can_connect(port, V4))
+    truth = Truth(u)
+    url = f"http://127.0.0.1:{port}/app.py"
+    expect("what curl saw", run("curl", "--silent", "--http2-prior-knowledge", "--output", "/dev/null", "--write-out",
+                                "%{http_version} %{http_code}", url), "2 200")
+    text = run("h2load", "-n", "200", "-c", "3", "-t", "1", url)
+    expect("what h2load saw", "200 2xx" in text, True)
+    truth.check({}, untracked={"http2": 4})
+    port = port_of(t)
+    u = t.unit("hypercorn", start=False, mendd="", service=f"WorkingDirectory={HTTP}",
+               command=f"/usr/bin/hypercorn -b 127.0.0.1:{port} --log-level warning asgi:app").start()
+    wait("hypercorn listens", lambda: can_connect(port, V4))
+    truth = Truth(u)
+    for option, says in (("--http1.1", "1.1 200"), ("--http2-prior-knowledge", "2 200"), ("--http2", "2 200")):
+        saw = run("curl", "--silent", option, "--output", "/dev/null", "--write-out", "%{http_version} %{http_code}",
+                  f"http://127.0.0.1:{port}/status/200")
+        expect(f"what curl {option} saw", saw, says)
+    truth.check({("GET", 200): 1, ("GET", 101): 1}, untracked={"http2": 1, "upgraded": 1})
+
+
+@case("HTTP: Redis is not HTTP")
+def redis(t):
+    port = port_of(t)
+    u = t.unit("redis", start=False, mendd="", service="Type=notify", command=(
+        f"/usr/bin/redis-server --bind 127.0.0.1 --port {port} --save \"\" --supervised systemd --dir {RUN}")).start()
+    truth = Truth(u)
+    run("redis-benchmark", "-p", str(port), "-n", "2000", "-c", "5", "-t", "set", "-q")
+    expect("Redis", run("redis-cli", "-p", str(port), "get", "no such key").strip(), "")
+    text = run("redis-cli", "-p", str(port), "info", "stats")
+    n = int(re.search(r"total_connections_received:(\d+)", text).group(1))
+    expect("connections, as Redis counts them", n >= 7, True)
+    truth.check({}, untracked={"not_http": n})
+    expect("health", u.mendd()["Health"], "healthy")
+
+
+@case("HTTP: PostgreSQL is not HTTP")
+def postgres(t):
+    port, data = port_of(t), f"{RUN}/{t.unit_name('pg')}.d"
+    programs = glob.glob("/usr/lib/postgresql/*/bin")[0]
+    run("install", "-d", "-o", "postgres", "-m", "0700", data)
+    t.cleanup(run_raw, "rm", "-rf", data)
+    run("setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", f"{programs}/initdb", "--no-sync",
+        "--auth=trust", "--no-instructions", "-D", data)
+    u = t.unit("pg", start=False, mendd="", service="Type=notify\nUser=postgres\n", command=(
+        f"{programs}/postgres -D {data} -p {port} -c listen_addresses=127.0.0.1 -c fsync=off "
+        "-c unix_socket_directories=''")).start()
+    truth = Truth(u)
+    for _ in range(3):
+        expect("PostgreSQL", run("psql", "-h", "127.0.0.1", "-p", str(port), "-U", "postgres", "-Atc",
+                                 "SELECT repeat('GET / HTTP/1.1', 2)", "postgres").strip(), "GET / HTTP/1.1" * 2)
+    truth.check({}, untracked={"not_http": 3})
+    expect("health", u.mendd()["Health"], "healthy")
+
+
+@case("HTTP: servers that speak first, and clients that speak nonsense")
+def nonsense(t):
+    u = http_unit(t, options="--banner '220 mail.example ESMTP'")
+    truth = Truth(u)
+    with Client(u.port) as c:
+        expect("the banner", c.line(), "220 mail.example ESMTP")
+        c.send(b"EHLO lab\r\n", b"QUIT\r\n")
+    truth.check({}, untracked={"not_http": 1})
+    u = http_unit(t, "plain")
+    truth = Truth(u)
+    for junk in (b"SSH-2.0-OpenSSH_9.2\r\n", b"\x00\x00\x00\x08\x04\xd2\x16\x2f", b"220 what\r\n",
+                 b"*1\r\n$4\r\nPING\r\n", b"{\"a\": 1}\n", b"GET\r\n\r\n", b"\xff" * 5000, b"EHLO lab\r\n",
+                 b"\x80\x2e\x01\x03\x01"):
+        with Client(u.port) as c:
+            c.send(junk)
+    truth.check({}, untracked={"not_http": 9})
+    once(u.port, "GET", "/status/200")
+    truth.check({("GET", 200): 1}, untracked={"not_http": 9})
+
+
+@case("HTTP: TCP fast open on the loopback: a request on the SYN")
+def fastopen(t):
+    run("sysctl", "-q", "-w", "net.ipv4.tcp_fastopen=3")
+    u = http_unit(t, options="--fastopen")
+    truth, tally = Truth(u), Counts()
+    for way in (V4, MAPPED, V4, MAPPED, V4, MAPPED):
+        with Client(u.port, way, tally, fastopen=message("GET", "/status/200")) as c:
+            c.answer()
+            c.ask("GET", "/status/404")
+    text = run("nstat", "-az", "TcpExtTCPFastOpenPassive")
+    expect("requests came on a SYN", int(text.split("TcpExtTCPFastOpenPassive")[1].split()[0]) > 0, True)
+    truth.check(tally)
