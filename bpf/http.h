@@ -45,11 +45,12 @@ static __always_inline __u32 http_index(__u32 i, __u32 size)
 
 enum {
 	/*
-	 * How much of a line's beginning is kept: "transfer-encoding: chunked" has 26 bytes, a
-	 * length of 64 bits behind "content-length: " 36.
+	 * How much of a line's beginning is kept: a length of 64 bits behind "content-length: "
+	 * ends at 36, the trace id of "traceparent: 00-" at 48; and of a target one wants to see
+	 * something. A power of two, so that an index can be masked.
 	 */
-	HTTP_LINE = 48,
-	HTTP_LINE_SIZE = 64, /* of the array: a power of two, so that an index can be masked */
+	HTTP_LINE = 64,
+	HTTP_TRACE_ID = 32,
 	/* Bytes looked at in one go; a power of two. */
 	HTTP_BLOCK = 256,
 	/* A head above this is not tracked any further; servers refuse them above 8 to 64 KB. */
@@ -110,7 +111,9 @@ struct http_stream {
 	__u64 value;
 	__u32 digits;
 	__u32 at;
-	char line[HTTP_LINE_SIZE];
+	char line[HTTP_LINE];
+	char first[HTTP_LINE];        /* the first line of the present or last message, cut */
+	char trace_id[HTTP_TRACE_ID]; /* of its traceparent; [0] is 0: it had none */
 };
 
 /*
@@ -183,6 +186,13 @@ static __always_inline int http_is_transfer_encoding(const struct http_stream *s
 	       (http_word(s, 16) & 0xffffULL) == 0x3a67ULL;
 }
 
+/* "traceparent:" (W3C Trace Context) */
+static __always_inline int http_is_traceparent(const struct http_stream *s)
+{
+	return s->seen >= 48 && http_word(s, 0) == 0x7261706563617274ULL &&
+	       (http_word(s, 8) & 0xffffffffULL) == 0x3a746e65ULL;
+}
+
 static __always_inline int http_is_token(char c)
 {
 	return (c >= 'A' && c <= 'Z') || c == '-' || c == '_';
@@ -237,10 +247,24 @@ static long http_token_step(__u32 index, struct http_reader *r)
 {
 	struct http_stream *s = r->s;
 	if (index >= HTTP_LINE - 1 || index >= s->seen ||
-		!http_is_token(s->line[http_index(index, HTTP_LINE_SIZE)]))
+		!http_is_token(s->line[http_index(index, HTTP_LINE)]))
 		return 1;
 	s->at = index + 1;
 	return 0;
+}
+
+/*
+ * Whether the request line ends in "HTTP/1.x", as far as its end was kept: other protocols of lines
+ * begin with words too.
+ */
+static __always_inline int http_has_version(const struct http_stream *s)
+{
+	__u32 n = s->seen;
+
+	if (n >= HTTP_LINE)
+		return 1;
+	return n >= 8 && (http_word(s, http_index(n - 8, HTTP_LINE)) & 0xffffffffffffffULL) ==
+				 0x2e312f70747468ULL;
 }
 
 /* METHOD SP target: a token, one space, and something that a target can begin with. */
@@ -251,9 +275,10 @@ static __always_inline int http_request_line(struct http_stream *s)
 
 	s->at = 0;
 	http_loop(HTTP_LINE - 1, http_token_step, &r);
-	if (s->at < 3 || s->at + 1 >= s->seen || s->line[http_index(s->at, HTTP_LINE_SIZE)] != ' ')
+	if (!http_has_version(s) || s->at < 3 || s->at + 1 >= s->seen ||
+		s->line[http_index(s->at, HTTP_LINE)] != ' ')
 		return 0;
-	c = s->line[http_index(s->at + 1, HTTP_LINE_SIZE)];
+	c = s->line[http_index(s->at + 1, HTTP_LINE)];
 	s->method = http_method_of(s->line);
 	/* Origin, asterisk and absolute form; a CONNECT names a host. */
 	return c == '/' || c == '*' || c == 'h' || c == 'H' || s->method == HTTP_CONNECT;
@@ -277,7 +302,7 @@ static long http_decimal_step(__u32 index, struct http_reader *r)
 {
 	struct http_stream *s = r->s;
 	__u32 at = 15 + index;
-	char c = s->line[http_index(at, HTTP_LINE_SIZE)];
+	char c = s->line[http_index(at, HTTP_LINE)];
 
 	if (at >= s->seen)
 		return 1;
@@ -305,7 +330,7 @@ static __always_inline void http_content_length(struct http_stream *s)
 static long http_hexadecimal_step(__u32 index, struct http_reader *r)
 {
 	struct http_stream *s = r->s;
-	char c = http_lower(s->line[http_index(index, HTTP_LINE_SIZE)]);
+	char c = http_lower(s->line[http_index(index, HTTP_LINE)]);
 
 	if (index >= s->seen)
 		return 1;
@@ -379,6 +404,11 @@ static __always_inline enum http_event http_line_end(struct http_stream *s)
 			return HTTP_NOT_HTTP;
 		}
 		s->stage = HTTP_HEADERS;
+		__builtin_memcpy(s->first, s->line, HTTP_LINE);
+		/* What stands behind the line in the buffer is not of it. */
+		if (s->seen < HTTP_LINE)
+			s->first[http_index(s->seen, HTTP_LINE)] = 0;
+		s->trace_id[0] = 0;
 		return HTTP_NOTHING;
 	case HTTP_HEADERS:
 		if (s->seen == 0)
@@ -387,6 +417,8 @@ static __always_inline enum http_event http_line_end(struct http_stream *s)
 			http_content_length(s);
 		else if (http_is_transfer_encoding(s))
 			s->flags |= HTTP_FLAG_CHUNKED; /* the last coding is always chunked */
+		else if (http_is_traceparent(s) && s->line[12] == ' ' && s->line[15] == '-')
+			__builtin_memcpy(s->trace_id, s->line + 16, HTTP_TRACE_ID);
 		return HTTP_NOTHING;
 	case HTTP_CHUNK_SIZE:
 		if (s->seen == 0)
@@ -420,7 +452,7 @@ static long http_keep_step(__u32 index, struct http_keeper *k)
 {
 	if (index >= k->b->length || k->s->seen >= HTTP_LINE)
 		return 1;
-	k->s->line[http_index(k->s->seen, HTTP_LINE_SIZE)] =
+	k->s->line[http_index(k->s->seen, HTTP_LINE)] =
 		k->b->bytes[http_index(k->b->from + index, HTTP_BLOCK)];
 	k->s->seen++;
 	return 0;
@@ -452,7 +484,7 @@ static __always_inline void http_drop_cr(struct http_stream *s)
 {
 	__u32 last = s->seen - 1U;
 
-	if (s->seen && s->seen < HTTP_LINE && s->line[http_index(last, HTTP_LINE_SIZE)] == '\r')
+	if (s->seen && s->seen < HTTP_LINE && s->line[http_index(last, HTTP_LINE)] == '\r')
 		s->seen--;
 }
 
@@ -490,7 +522,8 @@ static __always_inline int http_is_idle_header(const struct http_scan *x, __u32 
 	if (x->stream->stage != HTTP_HEADERS || x->stream->seen || end < x->block->line + 2)
 		return 0;
 	begin = http_block_word(x->block, x->block->line) | 0x2020202020202020ULL;
-	return begin != 0x2d746e65746e6f63ULL && begin != 0x726566736e617274ULL;
+	return begin != 0x2d746e65746e6f63ULL && begin != 0x726566736e617274ULL &&
+	       begin != 0x7261706563617274ULL;
 }
 
 /* The line that ends before `end`; 1 when the walk is over. */

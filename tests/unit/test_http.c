@@ -116,7 +116,7 @@ static const struct row rows[] = {
 	{ "Redis", "*1\r\n$4\r\nPING\r\n", "! ", 0 },
 	{ "Redis, inline", "SET key value\r\n", "! ", 0 },
 	{ "lower case is no method", "get / HTTP/1.1\r\n\r\n", "! ", 0 },
-	{ "HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "OTHER ! ", 0 },
+	{ "HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "! ", 0 },
 	{ "not a response", "220 mail.example ESMTP\r\n", "! ", 1 },
 	{ "not a status", "HTTP/1.1 2xx OK\r\n", "! ", 1 },
 	{ "a chunk without a size", "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n",
