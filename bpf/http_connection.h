@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What is remembered of one connection, in its socket's own storage, so that it ends with the
+ * socket; and where it is found.
+ */
+#ifndef MENDD_HTTP_CONNECTION_H
+#define MENDD_HTTP_CONNECTION_H
+
+#include "http_count.h"
+#include "http_packet.h"
+
+#define PENDING_MASK (HTTP_PENDING - 1)
+#define TREE_DEPTH 12 /* cgroups between the root and a process, slices included */
+/* Handshakes that carry data and are not over yet. */
+#define EARLY_MAX 256
+
+enum role {
+	ROLE_NEW,    /* nothing seen yet */
+	ROLE_JOINED, /* met in the middle: waiting for a request at the beginning of a segment */
+	ROLE_SERVER,
+	ROLE_CLIENT,
+	ROLE_UNTRACKED,
+};
+
+/* Segments that came before what is ahead of them, as one stretch. */
+struct ahead {
+	u32 sequence, length; /* length 0: there are none */
+	u8 ends_head;         /* its last four bytes are an empty line's */
+	u8 broken;            /* there is more than one stretch */
+};
+
+struct connection {
+	struct http_stream in, out;
+	u64 arrival_ns[HTTP_PENDING];
+	u64 begin_ns;    /* first byte of the answer that is leaving */
+	u64 answered_ns; /* arrival of the request whose answer's body is on its way; 0: none */
+	u64 queue_ns;    /* how long the last request that was read had waited */
+	u32 in_next, out_next; /* sequence numbers */
+	u32 unit;              /* place in `totals` */
+	/* Of the segment that is being looked at, egress and ingress: next byte, and bytes that
+	 * come. */
+	struct cursor {
+		u32 offset, left;
+	} cursors[2];
+	struct ahead ahead;
+	u16 answer_status; /* of .answered_ns */
+	u8 method[HTTP_PENDING];
+	/* Counters modulo 256 of requests: arrived (written by ingress), answered (egress), read. */
+	u8 arrived, answered, read;
+	u8 role;
+	u8 in_known, out_known; /* in_next and out_next are valid */
+	u8 connecting;          /* this side began it */
+	u8 joined;              /* met in the middle, and no answer understood since */
+	u8 client_gone;         /* it has sent FIN or RST */
+	u8 server_died;         /* closed for a process that ended */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct connection);
+} connections SEC(".maps");
+
+/* Cgroup id -> place in `totals`; the cgroups to which the programs are attached. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, HTTP_UNITS * 2);
+	__type(key, u64);
+	__type(value, u32);
+} members SEC(".maps");
+
+/*
+ * Data that came with the end of the handshake, before there was a socket to remember it with: it
+ * is seen at the listening socket. Counts for nobody until it is moved.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, EARLY_MAX);
+	__type(key, struct ends);
+	__type(value, struct connection);
+} early SEC(".maps");
+
+/* Ports of mendd's own probes. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 64);
+	__type(key, u16); /* network order */
+	__type(value, u8);
+} probe_ports SEC(".maps");
+
+/* The unit whose cgroup, or one above it, the socket is in; 0: of none. */
+static __always_inline u32 find_unit(struct __sk_buff *skb)
+{
+	u64 id = bpf_skb_cgroup_id(skb);
+	u32 *unit = bpf_map_lookup_elem(&members, &id);
+
+	for (int level = TREE_DEPTH; !unit && level > 0; level--) {
+		id = bpf_skb_ancestor_cgroup_id(skb, level);
+		if (id)
+			unit = bpf_map_lookup_elem(&members, &id);
+	}
+	return unit ? *unit : 0;
+}
+
+#endif

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Counting for a unit: its places in the mapped arrays, histograms, and the rare records. Place 0 of
+ * both arrays is nobody's: what is counted there is not counted.
+ */
+#ifndef MENDD_HTTP_COUNT_H
+#define MENDD_HTTP_COUNT_H
+
+#include "kernel.h"
+
+#include "http_wire.h"
+
+/* Ten records a second and unit are enough to see what is slow. */
+#define RECORD_EVERY_NS 100000000ULL
+/* A 5xx after this long without one is news. */
+#define QUIET_NS 60000000000ULL
+
+/* Filled in by the daemon: place of each status code, inclusive upper bounds in nanoseconds, and
+ * how many details there are. */
+const volatile __u8 code_place[1024];
+const volatile __u64 bounds[HTTP_BUCKETS];
+const volatile __u32 n_details;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, HTTP_UNITS);
+	__type(key, u32);
+	__type(value, struct http_totals);
+} totals SEC(".maps");
+
+/* The daemon says how many before it loads them. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 2);
+	__type(key, u32);
+	__type(value, struct http_detail);
+} details SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 16);
+} records SEC(".maps");
+
+static __always_inline struct http_totals *totals_of(u32 unit)
+{
+	return bpf_map_lookup_elem(&totals, &unit);
+}
+
+static __always_inline struct http_detail *detail_of(const struct http_totals *t)
+{
+	u32 place = (u32)t->detail;
+
+	return bpf_map_lookup_elem(&details, &place);
+}
+
+static __always_inline void count(__u64 *counter)
+{
+	__sync_fetch_and_add(counter, 1);
+}
+
+/*
+ * Gives the unit a place in `details` at its first request. The next free place is kept in the
+ * totals of place 0. Two CPUs may both take one for the same unit: then one stays unused.
+ */
+static __always_inline bool has_detail(struct http_totals *t, u32 unit)
+{
+	struct http_totals *nobody;
+	u64 place;
+
+	if (t->detail || !unit)
+		return true;
+	nobody = totals_of(0);
+	if (!nobody || nobody->detail + 1 >= n_details)
+		return false;
+	place = __sync_fetch_and_add(&nobody->detail, 1) + 1;
+	if (place >= n_details)
+		return false;
+	__sync_val_compare_and_swap(&t->detail, 0, place);
+	return true;
+}
+
+/* Index of the first bound that is not below the value: 8 steps for 167 buckets. */
+static __always_inline u32 bucket_of(u64 ns)
+{
+	u32 low = 0, high = HTTP_BUCKETS - 1;
+
+	for (int i = 0; i < 8; i++) {
+		u32 middle = (low + high) / 2;
+
+		if (low >= high)
+			break;
+		if (ns <= bounds[middle < HTTP_BUCKETS ? middle : 0])
+			high = middle;
+		else
+			low = middle + 1;
+	}
+	return low;
+}
+
+static __always_inline u32 class_of(u16 status)
+{
+	return status >= 200 && status < 600 ? status / 100 - 1 : HTTP_CLASS_OTHER;
+}
+
+static __always_inline void observe(struct http_detail *d, u32 clock, u32 class, u64 ns)
+{
+	u32 bucket = bucket_of(ns);
+
+	if (bucket < HTTP_BUCKETS && clock < HTTP_CLOCKS && class < HTTP_CLASSES) {
+		count(&d->histograms[clock][class][bucket]);
+		__sync_fetch_and_add(&d->sums_ns[clock][class], ns);
+	}
+}
+
+/* Whether an answer is worth a record: one above the limit, or the first 5xx after quiet. */
+static __always_inline int record_kind(struct http_totals *t, u16 status, u64 took_ns, u64 now)
+{
+	int kind = -1;
+
+	if (status >= 500) {
+		if (now - t->last_error_ns > QUIET_NS)
+			kind = HTTP_RECORD_ERROR;
+		t->last_error_ns = now;
+	}
+	if (kind < 0 && t->slow_ns && took_ns > t->slow_ns)
+		kind = HTTP_RECORD_SLOW;
+	if (kind < 0 || now - t->last_record_ns < RECORD_EVERY_NS)
+		return -1;
+	t->last_record_ns = now;
+	return kind;
+}
+
+#endif
