@@ -5,93 +5,32 @@
  *
  * Hooks: cgroup_skb ingress and egress, attached to the cgroups of watched units and of their
  * sockets; what other services do costs nothing. tp_btf/tcp_rcv_space_adjust tells when the
- * application reads, inet_sock_set_state when a connection ends. Needs bpf_loop: 5.17.
+ * application reads, inet_sock_set_state when a connection begins and ends. An iterator walks over
+ * the connections for the oldest request. Needs bpf_loop: 5.17.
  *
  * No path returns anything but 1: an observer must not drop a packet. One request makes no record
- * for user space: it is counted in a mapped array. `current` means nothing here (softirq):
- * everything hangs on the socket. Programs can be preempted, so that per-CPU scratch is taken by a
- * bit mask.
+ * for user space: it is counted in mapped arrays. `current` means nothing here (softirq):
+ * everything hangs on the socket. Programs can be preempted, so that per-CPU scratch is taken.
  */
-#include "kernel.h"
-
-#include "http_wire.h"
+#include "http_connection.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-#define TCP_LISTEN 10
+#define TCP_ESTABLISHED 1
+#define TCP_SYN_SENT 2
+#define TCP_SYN_RECV 3
 #define TCP_CLOSE 7
-#define AF_INET 2
+#define TCP_LISTEN 10
 #define AF_INET6 10
-#define IPPROTO_TCP 6
-#define ETH_P_IP 0x0800
-#define ETH_P_IPV6 0x86dd
-#define PENDING_MASK (HTTP_PENDING - 1)
-#define TCP_FIN 1
-#define TCP_RST 4
-
-/* Place of each status code; filled in by the daemon. */
-const volatile __u8 code_place[1024];
-/* Inclusive upper bounds in nanoseconds, ascending; filled in by the daemon. */
-const volatile __u64 bounds[HTTP_BUCKETS];
-
-enum role {
-	ROLE_NEW,    /* nothing seen yet */
-	ROLE_JOINED, /* met in the middle: waiting for a request at the beginning of a segment */
-	ROLE_SERVER,
-	ROLE_CLIENT,
-	ROLE_UNTRACKED,
-};
-
-struct connection {
-	struct http_stream in, out;
-	__u64 arrival_ns[HTTP_PENDING];
-	__u64 begin_ns;    /* first byte of the request that is arriving */
-	__u64 answered_ns; /* arrival of the request whose answer's body is on its way; 0: none */
-	__u32 in_next, out_next; /* sequence numbers */
-	__u32 slot;
-	/* Of the segment that is being looked at, ingress and egress: next byte, and bytes that
-	 * come. */
-	struct cursor {
-		__u32 offset, left;
-	} cursors[2];
-	__u8 method[HTTP_PENDING];
-	/* Counters modulo 256 of requests: arrived (written by ingress), answered (egress), read.
-	 */
-	__u8 arrived, answered, read;
-	__u8 role;
-	__u8 in_known, out_known; /* in_next and out_next are valid */
-	__u8 client_gone;
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
-	__type(value, struct connection);
-} connections SEC(".maps");
-
-/* cgroup id -> slot in `units`; only cgroups to which the programs are attached, and their
- * children. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 4096);
-	__type(key, u64);
-	__type(value, u32);
-} slots SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, HTTP_UNITS);
-	__type(key, u32);
-	__type(value, struct http_unit);
-} units SEC(".maps");
-
+#define PF_EXITING 4
+#define ETIMEDOUT 110
+/* What lies further ahead of the next byte than any window is no part of this connection. */
+#define WINDOW_MAX (1 << 26)
 #define SCRATCHES 4 /* programs on one CPU that have preempted each other */
 
 struct scratch {
 	struct http_block block[SCRATCHES];
-	u32 busy; /* bit mask */
+	u32 busy[SCRATCHES];
 };
 
 struct {
@@ -101,140 +40,63 @@ struct {
 	__type(value, struct scratch);
 } scratches SEC(".maps");
 
-static __always_inline struct http_unit *unit_of(u32 slot)
+/* Never written: what a new connection of `early` begins as, too large for the stack. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct connection);
+} blank SEC(".maps");
+
+static __always_inline u8 open_requests(const struct connection *c)
 {
-	return bpf_map_lookup_elem(&units, &slot);
+	return (u8)(c->arrived - c->answered) + (c->answered_ns ? 1 : 0);
 }
 
-static __always_inline void count(__u32 *counter)
+/* What is open will not be seen to end. */
+static __always_inline void drop_requests(struct connection *c, struct http_totals *t)
 {
-	__sync_fetch_and_add(counter, 1);
+	if (c->role == ROLE_SERVER)
+		__sync_fetch_and_add(&t->finished, open_requests(c));
+	c->answered = c->read = c->arrived;
+	c->answered_ns = 0;
 }
 
-/* Index of the first bound that is not below the value: 8 steps for 168 bounds. */
-static __always_inline u32 bucket_of(u64 ns)
+/* Only connections that the unit accepted are counted; what it does as a client is its own. */
+static __always_inline void give_up(struct connection *c, struct http_totals *t, u32 reason)
 {
-	u32 low = 0, high = HTTP_BUCKETS - 1;
-
-	for (int i = 0; i < 8; i++) {
-		u32 middle = (low + high) / 2;
-
-		if (low >= high)
-			break;
-		if (ns <= bounds[middle < HTTP_BUCKETS ? middle : 0])
-			high = middle;
-		else
-			low = middle + 1;
-	}
-	return low;
-}
-
-static __always_inline void observe(struct http_unit *u, u32 clock, u64 ns)
-{
-	u32 bucket = bucket_of(ns);
-
-	if (bucket < HTTP_BUCKETS && clock < HTTP_CLOCKS) {
-		count(&u->histograms[clock][bucket]);
-		__sync_fetch_and_add(&u->sums_ns[clock], ns);
-	}
-}
-
-static __always_inline void give_up(struct connection *c, struct http_unit *u, u32 reason)
-{
-	if (c->role == ROLE_SERVER) {
-		u8 open = c->arrived - c->answered;
-
-		__sync_fetch_and_add(&u->finished, open); /* nobody will see them end */
-	}
+	drop_requests(c, t);
+	if (c->role != ROLE_CLIENT && !c->connecting && reason < HTTP_UNTRACKED_REASONS)
+		count(&t->untracked[reason]);
 	c->role = ROLE_UNTRACKED;
-	if (reason < HTTP_UNTRACKED_REASONS)
-		count(&u->untracked[reason]);
 }
 
-struct packet {
-	u32 offset; /* of the payload from the network header */
-	u32 length; /* of the payload */
-	u32 sequence;
-	u32 flags; /* TCP_FIN, TCP_RST */
-};
-
-/* IPv6 extension headers that may stand before TCP: hop-by-hop, routing, destination options. */
-static __always_inline bool is_extension(u8 next)
+/* Bytes were missed: wait for the next request that begins with a segment. */
+static __always_inline void lose_track(struct connection *c, struct http_totals *t)
 {
-	return next == 0 || next == 43 || next == 60;
-}
-
-/* The TCP header from its first 14 bytes on. */
-static __always_inline void take_tcp(struct packet *p, const u8 *tcp, u32 transport, u32 total)
-{
-	p->offset = transport + (tcp[12] >> 4) * 4u;
-	p->length = total > p->offset ? total - p->offset : 0;
-	p->sequence = (u32)tcp[4] << 24 | (u32)tcp[5] << 16 | (u32)tcp[6] << 8 | tcp[7];
-	p->flags = tcp[13];
-}
-
-static __attribute__((noinline)) int parse_slowly(struct __sk_buff *skb, struct packet *p)
-{
-	u8 head[40], tcp[20];
-	u32 transport;
-
-	if (skb->protocol == __builtin_bswap16(ETH_P_IP)) {
-		if (bpf_skb_load_bytes(skb, 0, head, 20) || head[9] != IPPROTO_TCP)
-			return false;
-		transport = (head[0] & 15u) * 4;
-	} else if (skb->protocol == __builtin_bswap16(ETH_P_IPV6)) {
-		u8 next;
-
-		if (bpf_skb_load_bytes(skb, 0, head, 40))
-			return false;
-		next = head[6];
-		transport = 40;
-		for (int i = 0; i < 4 && is_extension(next); i++) {
-			u8 extension[2];
-
-			if (bpf_skb_load_bytes(skb, transport, extension, 2))
-				return false;
-			next = extension[0];
-			transport += (extension[1] + 1u) * 8;
-		}
-		if (next != IPPROTO_TCP)
-			return false;
-	} else
-		return false;
-	if (bpf_skb_load_bytes(skb, transport, tcp, 20))
-		return false;
-	take_tcp(p, tcp, transport, skb->len);
-	return true;
-}
-
-/* The usual packet, IPv4 or IPv6 without options, has both headers in its linear part: read in
- * place. */
-static __always_inline int parse_packet(struct __sk_buff *skb, struct packet *p)
-{
-	const u8 *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
-
-	if (data + 60 <= end && data[0] == 0x60 && data[6] == IPPROTO_TCP) {
-		take_tcp(p, data + 40, 40, skb->len);
-		return true;
-	}
-	if (data + 40 <= end && data[0] == 0x45 && data[9] == IPPROTO_TCP) {
-		take_tcp(p, data + 20, 20, skb->len);
-		return true;
-	}
-	return parse_slowly(skb, p);
+	give_up(c, t, HTTP_UNTRACKED_LOST);
+	c->role = c->connecting ? ROLE_UNTRACKED : ROLE_JOINED;
+	c->in.stage = c->out.stage = HTTP_FIRST_LINE;
+	c->in.seen = c->out.seen = 0;
+	c->in.head = c->out.head = 0;
+	c->in.flags = c->out.flags = 0;
+	c->in_known = c->out_known = 0;
+	c->ahead.length = 0;
 }
 
 /* One direction's walk over the payload of a packet. */
 struct walk {
 	struct __sk_buff *skb;
 	struct connection *c;
-	struct http_unit *u;
+	struct http_totals *t;
 	struct http_stream *s;
 	struct http_block *block;
 	u64 now;
 	u32 ingress;
-	u32 failed;
+	u32 failed; /* reason + 1; above that range: lost */
 };
+
+#define FAILED_LOST 100
 
 static long scan_step(u32 index, struct http_scan *x)
 {
@@ -246,24 +108,55 @@ static __always_inline void request_arrives(struct walk *w)
 	struct connection *c = w->c;
 	u8 at = c->arrived & PENDING_MASK;
 
+	if (!has_detail(w->t, c->unit)) {
+		w->failed = HTTP_UNTRACKED_FULL + 1;
+		return;
+	}
 	/* More in flight than are told apart: the last place stands for all of them. */
 	if ((u8)(c->arrived - c->answered) >= HTTP_PENDING)
 		at = (c->arrived - 1) & PENDING_MASK;
-	c->arrival_ns[at] = c->begin_ns;
+	c->arrival_ns[at] = w->now;
 	c->method[at] = w->s->method;
 	c->arrived++;
-	count(&w->u->started);
+	count(&w->t->started);
 }
 
-static __always_inline void answer_ends(struct walk *w)
+static __always_inline void answer_ends(struct connection *c, struct http_totals *t, u64 now)
 {
-	struct connection *c = w->c;
+	struct http_detail *d;
 
 	if (!c->answered_ns)
 		return;
-	observe(w->u, HTTP_DURATION, w->now - c->answered_ns);
+	d = detail_of(t);
+	if (d)
+		observe(d, HTTP_DURATION, class_of(c->answer_status), now - c->answered_ns);
 	c->answered_ns = 0;
-	count(&w->u->finished);
+	count(&t->finished);
+}
+
+static __attribute__((noinline)) int write_record(
+	struct connection *c, u32 kind, u64 first_byte_ns, u64 now)
+{
+	struct http_record *r;
+
+	if (!c)
+		return 0;
+	r = bpf_ringbuf_reserve(&records, sizeof(*r), 0);
+	if (!r)
+		return 0;
+	__builtin_memset(r, 0, sizeof(*r));
+	r->version = HTTP_WIRE_VERSION;
+	r->kind = kind;
+	r->unit = c->unit;
+	r->time_ns = now;
+	r->queue_ns = c->queue_ns;
+	r->first_byte_ns = first_byte_ns;
+	r->status = c->out.status;
+	r->method = c->in.method;
+	__builtin_memcpy(r->line, c->in.first, sizeof(r->line));
+	__builtin_memcpy(r->trace_id, c->in.trace_id, sizeof(r->trace_id));
+	bpf_ringbuf_submit(r, kind == HTTP_RECORD_SLOW ? BPF_RB_NO_WAKEUP : 0);
+	return 0;
 }
 
 /* The head of a response on a server's connection; true: it has no body, whatever it says. */
@@ -272,25 +165,37 @@ static __always_inline bool answer_begins(struct walk *w)
 	struct connection *c = w->c;
 	u16 status = w->s->status;
 	u8 at = c->answered & PENDING_MASK, method;
+	struct http_detail *d;
+	u64 took;
+	int kind;
 
-	if (status == 101) { /* what follows is another protocol */
-		w->failed = HTTP_UNTRACKED_OTHER + 1;
-		status = 200;
-	}
-	if (status < 200)
+	if (status < 200 && status != 101)
 		return true;
 	if (c->answered == c->arrived)
-		return false; /* an answer to nothing that we saw */
+		return status == 204 || status == 304; /* an answer to nothing that we saw */
+	c->joined = 0;
 	method = c->method[at];
-	observe(w->u, HTTP_FIRST_BYTE, w->now - c->arrival_ns[at]);
-	if (method < HTTP_METHODS) {
-		u32 place = code_place[w->s->status & 1023];
+	took = c->begin_ns - c->arrival_ns[at];
+	d = detail_of(w->t);
+	if (d) {
+		u32 place = code_place[status & 1023];
 
-		if (place < HTTP_CODES)
-			count(&w->u->codes[method][place]);
+		observe(d, HTTP_FIRST_BYTE, class_of(status), took);
+		if (method < HTTP_METHODS && place < HTTP_CODES)
+			count(&d->codes[method][place]);
 	}
 	c->answered_ns = c->arrival_ns[at];
+	c->answer_status = status;
 	c->answered++;
+	kind = record_kind(w->t, status, took, w->now);
+	if (kind >= 0 && c->unit)
+		write_record(c, kind, took, w->now);
+	/* What follows is another protocol. */
+	if (status == 101 || (method == HTTP_CONNECT && status < 300)) {
+		answer_ends(c, w->t, w->now);
+		w->failed = HTTP_UNTRACKED_UPGRADED + 1;
+		return true;
+	}
 	return method == HTTP_HEAD || status == 204 || status == 304;
 }
 
@@ -300,23 +205,24 @@ static __always_inline void on_event(struct walk *w, u32 event)
 	bool bodiless = false, response = w->s->flags & HTTP_FLAG_RESPONSE;
 
 	if (event == HTTP_NOT_HTTP) {
-		w->failed = HTTP_UNTRACKED_OTHER + 1;
+		/* Met in the middle of an answer: the next one may be understood. */
+		w->failed = response && c->joined ? FAILED_LOST : HTTP_UNTRACKED_NOT_HTTP + 1;
 		return;
 	}
 	if (event == HTTP_HEAD_DONE) {
-		if (response && c->role == ROLE_SERVER)
+		if (response)
 			bodiless = answer_begins(w);
-		else if (response)
-			bodiless = w->s->status < 200 || w->s->status == 204 || w->s->status == 304;
-		else if (c->role == ROLE_CLIENT)
-			count(&w->u->outgoing);
+		else if (c->role == ROLE_SERVER)
+			request_arrives(w);
+		else
+			count(&w->t->outgoing);
 		http_after_head(w->s, bodiless);
 		if (!(w->s->flags & HTTP_FLAG_BODY) && response && w->s->status >= 200)
-			answer_ends(w);
+			answer_ends(c, w->t, w->now);
 		return;
 	}
-	if (event == HTTP_MESSAGE_DONE && response && c->role == ROLE_SERVER)
-		answer_ends(w);
+	if (event == HTTP_MESSAGE_DONE && response)
+		answer_ends(c, w->t, w->now);
 }
 
 /* A stretch of the payload: the rest of a body, or some lines. 1 ends the walk. */
@@ -324,7 +230,9 @@ static long walk_step(u32 index, struct walk *w)
 {
 	struct cursor *c = w->ingress ? &w->c->cursors[1] : &w->c->cursors[0];
 	struct http_stream *s = w->s;
-	u32 n = c->left;
+	struct http_block *b = w->block;
+	struct http_scan x = { .stream = s, .block = b };
+	u32 n = c->left, event;
 
 	if (n == 0 || w->failed || s->stage == HTTP_FOREIGN || s->stage == HTTP_UNTIL_CLOSE)
 		return 1;
@@ -336,20 +244,14 @@ static long walk_step(u32 index, struct walk *w)
 		on_event(w, http_skip(s, n));
 		return 0;
 	}
-	/* The clock of a request starts with its first byte. */
-	if (s->stage == HTTP_FIRST_LINE && !(s->flags & HTTP_FLAG_RESPONSE) && s->seen == 0 &&
-		s->head == 0)
+	if (s->flags & HTTP_FLAG_RESPONSE && s->stage == HTTP_FIRST_LINE && s->head == 0)
 		w->c->begin_ns = w->now;
 	if (n > HTTP_BLOCK)
 		n = HTTP_BLOCK;
-	if (n < 1 || bpf_skb_load_bytes(w->skb, c->offset, w->block->bytes, n)) {
-		w->failed = HTTP_UNTRACKED_LOST + 1;
+	if (n < 1 || bpf_skb_load_bytes(w->skb, c->offset, b->bytes, n)) {
+		w->failed = FAILED_LOST;
 		return 1;
 	}
-	struct http_scan x = { .stream = s, .block = w->block };
-	struct http_block *b = w->block;
-	u32 event;
-
 	b->at = b->line = b->event = 0;
 	b->n = n;
 	bpf_loop(HTTP_SCAN_STEPS, scan_step, &x, 0);
@@ -357,41 +259,98 @@ static long walk_step(u32 index, struct walk *w)
 	c->offset += b->line;
 	c->left -= b->line < c->left ? b->line : c->left;
 	if (s->head > HTTP_HEAD_MAX)
-		w->failed = HTTP_UNTRACKED_LOST + 1;
-	if (event == HTTP_HEAD_DONE && !(s->flags & HTTP_FLAG_RESPONSE) &&
-		w->c->role == ROLE_SERVER)
-		request_arrives(w);
+		w->failed = FAILED_LOST;
 	if (event)
 		on_event(w, event);
 	return 0;
+}
+
+/* A segment with something missing before it, outside of a body. */
+static __always_inline void keep_ahead(
+	struct connection *c, struct __sk_buff *skb, const struct packet *p)
+{
+	struct ahead *a = &c->ahead;
+	char end[4] = {};
+
+	if (a->length && a->sequence == p->sequence && a->length >= p->length)
+		return; /* once more */
+	if (a->length && a->sequence + a->length != p->sequence) {
+		a->broken = 1;
+		return;
+	}
+	if (!a->length) {
+		a->sequence = p->sequence;
+		a->broken = 0;
+	}
+	a->length += p->length;
+	if (p->length >= 4)
+		bpf_skb_load_bytes(skb, p->offset + p->length - 4, end, 4);
+	a->ends_head = end[0] == '\r' && end[1] == '\n' && end[2] == '\r' && end[3] == '\n';
+}
+
+/* The gap before what came ahead is filled: what can be said of it without its bytes? */
+static __always_inline void take_ahead(struct walk *w)
+{
+	struct connection *c = w->c;
+	struct http_stream *s = w->s;
+	struct ahead *a = &c->ahead;
+	u32 n = a->length;
+
+	if (!n || a->sequence != c->in_next || w->failed)
+		return;
+	a->length = 0;
+	c->in_next += n;
+	if (a->broken)
+		w->failed = FAILED_LOST;
+	else if (!http_wants_lines(s) && s->left >= n)
+		on_event(w, http_skip(s, n));
+	else if (a->ends_head &&
+		 (s->stage == HTTP_HEADERS || (s->seen && s->stage == HTTP_FIRST_LINE))) {
+		/* The rest of a head. A length in it is not known; most requests have none. */
+		if (s->stage == HTTP_FIRST_LINE)
+			s->method = http_method_of(s->line);
+		s->seen = 0;
+		on_event(w, HTTP_HEAD_DONE);
+	} else
+		w->failed = FAILED_LOST;
 }
 
 /*
  * What is new of this segment, by its sequence number: retransmissions and duplicates are seen
  * again here. Returns the number of bytes to leave out at the beginning, or -1 for all of them.
  */
-static __always_inline int old_bytes(
-	struct http_stream *s, u32 *next, u8 *known, const struct packet *p)
+static __always_inline int old_bytes(struct walk *w, const struct packet *p)
 {
-	s32 ahead = (s32)(p->sequence - *next);
+	struct connection *c = w->c;
+	struct http_stream *s = w->s;
+	u32 *next = w->ingress ? &c->in_next : &c->out_next;
+	u8 *known = w->ingress ? &c->in_known : &c->out_known;
+	s32 beyond;
 
 	if (!*known) {
 		*known = 1;
 		*next = p->sequence;
-		ahead = 0;
 	}
-	if (ahead < 0) {
-		u32 old = (u32)-ahead;
+	beyond = (s32)(p->sequence - *next);
+	if (beyond < 0) {
+		u32 old = (u32)-beyond;
 
 		if (old >= p->length)
 			return -1;
 		*next = p->sequence + p->length;
 		return (int)old;
 	}
-	if (ahead > 0) {
-		/* A hole: bytes that come later or never came by. Of a body it does not matter. */
-		if (!http_wants_lines(s) && s->left > (u64)ahead)
-			s->left -= (u32)ahead;
+	if (beyond > WINDOW_MAX)
+		return -1;
+	if (beyond > 0) {
+		/* Of a body it does not matter what was missing. */
+		if (!http_wants_lines(s) && s->left >= (u64)beyond)
+			on_event(w, http_skip(s, beyond));
+		else if (w->ingress) {
+			keep_ahead(c, w->skb, p);
+			return -1;
+		} else
+			w->failed = FAILED_LOST;
 	}
 	*next = p->sequence + p->length;
 	return 0;
@@ -406,7 +365,7 @@ static __always_inline bool begins_with_method(const char *b)
 }
 
 /* What the first bytes of a connection say. */
-static __always_inline void find_role(struct connection *c, struct http_unit *u,
+static __always_inline void find_role(struct connection *c, struct http_totals *t,
 	struct __sk_buff *skb, const struct packet *p, bool ingress)
 {
 	char first[8] = {};
@@ -417,31 +376,35 @@ static __always_inline void find_role(struct connection *c, struct http_unit *u,
 		bpf_skb_load_bytes(skb, p->offset, first, 1);
 	if (c->role == ROLE_JOINED && !begins_with_method(first))
 		return; /* in the middle of something */
+	if (c->role == ROLE_NEW && ingress == (bool)c->connecting) {
+		/* The side that was called speaks first: mail, databases, shells. */
+		give_up(c, t, HTTP_UNTRACKED_NOT_HTTP);
+		return;
+	}
 	if (first[0] == 0x16) {
-		give_up(c, u, HTTP_UNTRACKED_TLS);
+		give_up(c, t, HTTP_UNTRACKED_TLS);
 		return;
 	}
 	if (first[0] == 'P' && first[1] == 'R' && first[2] == 'I' && first[3] == ' ') {
-		give_up(c, u, HTTP_UNTRACKED_HTTP2);
+		give_up(c, t, HTTP_UNTRACKED_HTTP2);
 		return;
 	}
 	/* A token or an empty line; everything else is no request. */
 	if (!(first[0] >= 'A' && first[0] <= 'Z') && first[0] != '\r' && first[0] != '\n') {
-		give_up(c, u, HTTP_UNTRACKED_OTHER);
+		give_up(c, t, HTTP_UNTRACKED_NOT_HTTP);
 		return;
 	}
+	c->joined = c->role == ROLE_JOINED;
 	c->role = ingress ? ROLE_SERVER : ROLE_CLIENT;
 	if (ingress)
 		c->out.flags = HTTP_FLAG_RESPONSE;
-	else
-		c->in.flags = HTTP_FLAG_RESPONSE;
 }
 
-static __always_inline struct http_block *take_block(struct scratch *s, u32 *ret_bit)
+static __always_inline struct http_block *take_block(struct scratch *s, u32 *ret_at)
 {
 	for (u32 i = 0; i < SCRATCHES; i++)
-		if (!(__sync_fetch_and_or(&s->busy, 1u << i) & 1u << i)) {
-			*ret_bit = 1u << i;
+		if (!__sync_lock_test_and_set(&s->busy[i], 1)) {
+			*ret_at = i;
 			return &s->block[i];
 		}
 	return NULL;
@@ -449,94 +412,182 @@ static __always_inline struct http_block *take_block(struct scratch *s, u32 *ret
 
 /* Not inlined: the verifier looks at it once, whatever the packet looked like. */
 __attribute__((noinline)) int take_payload(struct __sk_buff *skb, struct connection *c,
-	struct http_unit *u, const struct packet *p, bool ingress)
+	struct http_totals *t, const struct packet *p, bool ingress)
 {
-	u32 zero = 0, bit = 0;
+	u32 zero = 0, at = 0;
 	struct scratch *scratch;
 	struct cursor *cursor;
-	struct http_stream *s;
 	struct walk w = {};
 	int old;
 
-	if (!c || !u || !p)
+	if (!c || !t || !p)
 		return 0;
-	s = ingress ? &c->in : &c->out;
-	w = (struct walk) { .skb = skb, .c = c, .u = u, .s = s, .ingress = ingress };
-
 	if (c->role == ROLE_NEW || c->role == ROLE_JOINED)
-		find_role(c, u, skb, p, ingress);
-	if (c->role != ROLE_SERVER && c->role != ROLE_CLIENT)
+		find_role(c, t, skb, p, ingress);
+	/* What a peer answers is not looked at. */
+	if (c->role != ROLE_SERVER && (c->role != ROLE_CLIENT || ingress))
 		return 0;
-	old = ingress ? old_bytes(s, &c->in_next, &c->in_known, p)
-		      : old_bytes(s, &c->out_next, &c->out_known, p);
-	if (old < 0 || s->stage == HTTP_FOREIGN || s->stage == HTTP_UNTIL_CLOSE)
-		return 0;
-	scratch = bpf_map_lookup_elem(&scratches, &zero);
-	if (!scratch)
-		return 0;
-	w.block = take_block(scratch, &bit);
-	if (!w.block) {
-		give_up(c, u, HTTP_UNTRACKED_LOST);
-		return 0;
-	}
-	cursor = ingress ? &c->cursors[1] : &c->cursors[0];
-	cursor->offset = p->offset + (u32)old;
-	cursor->left = p->length - (u32)old;
+	w = (struct walk) { .skb = skb, .c = c, .t = t, .ingress = ingress };
+	w.s = ingress ? &c->in : &c->out;
 	w.now = bpf_ktime_get_ns();
-	bpf_loop(2048, walk_step, &w, 0);
-	__sync_fetch_and_and(&scratch->busy, ~bit);
-	if (w.failed)
-		give_up(c, u, w.failed - 1);
+	old = old_bytes(&w, p);
+	if (old >= 0 && !w.failed && w.s->stage != HTTP_FOREIGN && w.s->stage != HTTP_UNTIL_CLOSE) {
+		scratch = bpf_map_lookup_elem(&scratches, &zero);
+		if (!scratch)
+			return 0;
+		w.block = take_block(scratch, &at);
+		if (w.block) {
+			cursor = ingress ? &c->cursors[1] : &c->cursors[0];
+			cursor->offset = p->offset + (u32)old;
+			cursor->left = p->length - (u32)old;
+			bpf_loop(2048, walk_step, &w, 0);
+			scratch->busy[at & (SCRATCHES - 1)] = 0;
+			if (ingress && c->ahead.length)
+				take_ahead(&w);
+		} else
+			w.failed = FAILED_LOST;
+	}
+	if (w.failed == FAILED_LOST)
+		lose_track(c, t);
+	else if (w.failed)
+		give_up(c, t, w.failed - 1);
 	return 0;
+}
+
+/* At the listening socket: the end of a handshake that brings data. */
+static __attribute__((noinline)) int take_early(struct __sk_buff *skb, struct packet *p)
+{
+	struct http_totals *nobody = totals_of(0);
+	struct connection *c, *empty;
+	struct ends ends;
+	u32 zero = 0, unit;
+
+	if (!p || !nobody || !p->length || p->flags & TCP_RST || !read_ends(skb, p, &ends))
+		return 0;
+	unit = find_unit(skb);
+	empty = bpf_map_lookup_elem(&blank, &zero);
+	if (!unit || !empty)
+		return 0;
+	c = bpf_map_lookup_elem(&early, &ends);
+	if (c && c->in_known && c->in_next == p->sequence + p->length)
+		return 0; /* once more */
+	if (bpf_map_update_elem(&early, &ends, empty, BPF_ANY))
+		return 0;
+	c = bpf_map_lookup_elem(&early, &ends);
+	if (!c)
+		return 0;
+	/* Data on a SYN comes behind the sequence number that the SYN itself takes. */
+	if (p->flags & TCP_SYN)
+		p->sequence++;
+	take_payload(skb, c, nobody, p, true);
+	return 0;
+}
+
+/* Moves what came with the handshake to its socket: from now on it counts. */
+static __always_inline void adopt_early(struct connection *c, u32 unit)
+{
+	struct http_totals *t = totals_of(unit);
+
+	c->unit = unit;
+	if (!t)
+		return;
+	if (c->role == ROLE_SERVER && c->arrived) {
+		if (!has_detail(t, unit)) {
+			count(&t->untracked[HTTP_UNTRACKED_FULL]);
+			c->role = ROLE_UNTRACKED;
+			return;
+		}
+		__sync_fetch_and_add(&t->started, c->arrived);
+	}
+}
+
+static __always_inline struct connection *begin_connection(
+	struct __sk_buff *skb, struct bpf_sock *sk, const struct packet *p, bool ingress)
+{
+	u32 unit = find_unit(skb);
+	struct http_totals *t = totals_of(unit);
+	struct connection *c, *moved = NULL;
+	struct bpf_tcp_sock *tcp;
+	struct ends ends;
+	u16 port = p->from;
+
+	if (!unit || !t)
+		return NULL;
+	/* A handshake that is not over, and yet data: TCP Fast Open. */
+	if (sk->state == TCP_SYN_RECV && read_ends(skb, p, &ends)) {
+		struct ends other = { .from_port = ends.to_port, .to_port = ends.from_port };
+
+		if (!ingress) {
+			__builtin_memcpy(other.from, ends.to, 16);
+			__builtin_memcpy(other.to, ends.from, 16);
+			ends = other;
+		}
+		moved = bpf_map_lookup_elem(&early, &ends);
+	}
+	c = bpf_sk_storage_get(&connections, sk, moved, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!c) {
+		count(&t->untracked[HTTP_UNTRACKED_FULL]);
+		return NULL;
+	}
+	if (moved) {
+		bpf_map_delete_elem(&early, &ends);
+		adopt_early(c, unit);
+		return c;
+	}
+	c->unit = unit;
+	c->connecting = !ingress && p->flags & TCP_SYN;
+	/* Bytes went by before we looked: this is the middle of a conversation. */
+	tcp = bpf_tcp_sock(sk);
+	if (tcp && (tcp->bytes_received || tcp->bytes_acked > 1))
+		c->role = ROLE_JOINED;
+	if (ingress && bpf_map_lookup_elem(&probe_ports, &port))
+		c->role = ROLE_UNTRACKED;
+	return c;
 }
 
 static __always_inline int packet_passes(struct __sk_buff *skb, bool ingress)
 {
 	struct bpf_sock *sk = skb->sk;
 	struct connection *c;
-	struct http_unit *u;
-	struct packet p;
+	struct http_totals *t;
+	struct packet p = {};
+	u32 state;
 
 	if (!sk)
 		return 1;
 	sk = bpf_sk_fullsock(sk);
-	if (!sk || sk->protocol != IPPROTO_TCP || sk->state == TCP_LISTEN)
+	if (!sk || sk->protocol != IPPROTO_TCP)
 		return 1;
+	state = sk->state;
+	if (state == TCP_LISTEN) {
+		if (ingress && parse_packet(skb, &p) && p.length)
+			take_early(skb, &p);
+		return 1;
+	}
 	c = bpf_sk_storage_get(&connections, sk, NULL, 0);
 	if (c && c->role == ROLE_UNTRACKED)
 		return 1;
 	if (!parse_packet(skb, &p))
 		return 1;
 	if (!c) {
-		u64 id = bpf_skb_cgroup_id(skb);
-		struct bpf_tcp_sock *tcp;
-		u32 *slot;
-
-		if (p.length == 0)
+		if (p.length == 0 && (ingress || state != TCP_SYN_SENT))
 			return 1;
-		slot = bpf_map_lookup_elem(&slots, &id);
-		if (!slot || !unit_of(*slot))
+		c = begin_connection(skb, sk, &p, ingress);
+		if (!c)
 			return 1;
-		c = bpf_sk_storage_get(&connections, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
-		if (!c) {
-			u = unit_of(*slot);
-			if (u)
-				count(&u->untracked[HTTP_UNTRACKED_FULL]);
-			return 1;
-		}
-		c->slot = *slot;
-		tcp = bpf_tcp_sock(sk);
-		/* Bytes went by before we looked: this is the middle of a conversation. */
-		if (tcp && (tcp->bytes_received || tcp->bytes_acked > 1))
-			c->role = ROLE_JOINED;
 	}
-	u = unit_of(c->slot);
-	if (!u)
+	t = totals_of(c->unit);
+	if (!t)
 		return 1;
-	if (ingress && p.flags & (TCP_FIN | TCP_RST))
-		c->client_gone = 1;
-	if (p.length)
-		take_payload(skb, c, u, &p, ingress);
+	if (p.length && !(p.flags & TCP_SYN))
+		take_payload(skb, c, t, &p, ingress);
+	if (p.flags & (TCP_FIN | TCP_RST)) {
+		/* A reset that TCP will not believe changes nothing. */
+		if (ingress && (!c->in_known || (s32)(p.sequence - c->in_next) <= WINDOW_MAX))
+			c->client_gone = 1;
+		else if (!ingress && c->out.stage == HTTP_UNTIL_CLOSE && c->role == ROLE_SERVER)
+			answer_ends(c, t, bpf_ktime_get_ns());
+	}
 	return 1;
 }
 
@@ -552,69 +603,147 @@ int http_out(struct __sk_buff *skb)
 	return packet_passes(skb, false);
 }
 
-#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
-struct sock {
-	int __unused_but_named; /* never read: the socket is only a key here */
-};
-#pragma clang attribute pop
-
-/* The application has copied data out of the socket: requests that had arrived are being worked on.
- */
+/* The application has copied data out of the socket: what had arrived is being worked on. */
 SEC("tp_btf/tcp_rcv_space_adjust")
 int BPF_PROG(http_read, struct sock *sk)
 {
 	struct connection *c = bpf_sk_storage_get(&connections, sk, NULL, 0);
-	struct http_unit *u;
+	struct http_totals *t;
+	struct http_detail *d;
 	u64 now;
 
 	if (!c || c->role != ROLE_SERVER || c->read == c->arrived)
 		return 0;
-	u = unit_of(c->slot);
-	if (!u)
+	t = totals_of(c->unit);
+	d = t ? detail_of(t) : NULL;
+	if (!d)
 		return 0;
 	now = bpf_ktime_get_ns();
 	for (int i = 0; i < HTTP_PENDING; i++) {
 		if (c->read == c->arrived)
 			break;
-		observe(u, HTTP_QUEUE, now - c->arrival_ns[c->read & PENDING_MASK]);
+		c->queue_ns = now - c->arrival_ns[c->read & PENDING_MASK];
+		observe(d, HTTP_QUEUE, HTTP_CLASS_OTHER, c->queue_ns);
 		c->read++;
 	}
 	c->read = c->arrived;
 	return 0;
 }
 
-/* The connection is over: what was not answered never will be. */
+static __always_inline void read_socket_ends(struct sock *sk, struct ends *ret)
+{
+	__builtin_memset(ret, 0, sizeof(*ret));
+	ret->from_port = BPF_CORE_READ(sk, __sk_common.skc_dport);
+	ret->to_port = __builtin_bswap16(BPF_CORE_READ(sk, __sk_common.skc_num));
+	if (BPF_CORE_READ(sk, __sk_common.skc_family) == AF_INET6) {
+		BPF_CORE_READ_INTO(&ret->from, sk, __sk_common.skc_v6_daddr);
+		BPF_CORE_READ_INTO(&ret->to, sk, __sk_common.skc_v6_rcv_saddr);
+		return;
+	}
+	map_v4(ret->from);
+	map_v4(ret->to);
+	BPF_CORE_READ_INTO((u32 *)(ret->from + 12), sk, __sk_common.skc_daddr);
+	BPF_CORE_READ_INTO((u32 *)(ret->to + 12), sk, __sk_common.skc_rcv_saddr);
+}
+
+static __always_inline void connection_begins(struct sock *sk)
+{
+	struct connection *c, *moved;
+	struct ends ends;
+
+	read_socket_ends(sk, &ends);
+	moved = bpf_map_lookup_elem(&early, &ends);
+	if (!moved)
+		return;
+	/* Fast Open: its first answer may have moved it already. */
+	c = bpf_sk_storage_get(&connections, sk, moved, BPF_SK_STORAGE_GET_F_CREATE);
+	if (c && !c->unit) {
+		u64 id = BPF_CORE_READ(sk, sk_cgrp_data.cgroup, kn, id);
+		u32 *unit = bpf_map_lookup_elem(&members, &id);
+
+		if (unit)
+			adopt_early(c, *unit);
+	}
+	bpf_map_delete_elem(&early, &ends);
+}
+
+static __always_inline u32 why_incomplete(const struct connection *c, struct sock *sk)
+{
+	if (BPF_CORE_READ(sk, sk_err) == ETIMEDOUT)
+		return HTTP_TIMED_OUT;
+	if (c->client_gone)
+		return HTTP_CLIENT_RESET;
+	return c->server_died ? HTTP_SERVER_DIED : HTTP_SERVER_RESET;
+}
+
+/* A connection begins, is closed by one side, or is over: then what is open never will be answered.
+ */
 SEC("tp_btf/inet_sock_set_state")
-int BPF_PROG(http_closed, struct sock *sk, int old_state, int new_state)
+int BPF_PROG(http_state, struct sock *sk, int old_state, int new_state)
 {
 	struct connection *c;
-	struct http_unit *u;
-	u64 now;
+	struct http_totals *t;
 	u8 open;
 
-	if (new_state != TCP_CLOSE)
+	if (new_state == TCP_ESTABLISHED) {
+		if (old_state == TCP_SYN_RECV)
+			connection_begins(sk);
 		return 0;
+	}
 	c = bpf_sk_storage_get(&connections, sk, NULL, 0);
 	if (!c || c->role != ROLE_SERVER)
 		return 0;
-	u = unit_of(c->slot);
-	if (!u)
+	if (old_state == TCP_ESTABLISHED &&
+		BPF_CORE_READ((struct task_struct *)bpf_get_current_task(), flags) & PF_EXITING)
+		c->server_died = 1;
+	if (new_state != TCP_CLOSE)
+		return 0;
+	t = totals_of(c->unit);
+	if (!t)
 		return 0;
 	/* An answer without a length ends with its connection; another one was cut off. */
 	if (c->answered_ns) {
-		now = bpf_ktime_get_ns();
-		observe(u, HTTP_DURATION, now - c->answered_ns);
-		count(&u->finished);
 		if (c->out.stage != HTTP_UNTIL_CLOSE)
-			count(&u->incomplete[c->client_gone ? HTTP_CLIENT_GONE : HTTP_SERVER_GONE]);
-		c->answered_ns = 0;
+			count(&t->incomplete[why_incomplete(c, sk) & 3]);
+		answer_ends(c, t, bpf_ktime_get_ns());
 	}
 	open = c->arrived - c->answered;
 	if (open) {
-		__sync_fetch_and_add(&u->finished, open);
-		__sync_fetch_and_add(
-			&u->incomplete[c->client_gone ? HTTP_CLIENT_GONE : HTTP_SERVER_GONE], open);
+		__sync_fetch_and_add(&t->finished, open);
+		__sync_fetch_and_add(&t->incomplete[why_incomplete(c, sk) & 3], open);
 	}
 	c->role = ROLE_UNTRACKED;
+	return 0;
+}
+
+/* One connection of a walk over all: the daemon has set the results to 0 before. */
+SEC("iter/bpf_sk_storage_map")
+int http_walk(struct bpf_iter__bpf_sk_storage_map *ctx)
+{
+	struct connection *c = ctx->value;
+	struct http_totals *t;
+	u64 oldest;
+	u8 waiting, unread;
+
+	if (!c || c->role != ROLE_SERVER)
+		return 0;
+	waiting = c->arrived - c->answered;
+	oldest = c->answered_ns;
+	t = totals_of(c->unit);
+	if (!t || (!waiting && !oldest))
+		return 0;
+	if (waiting) {
+		u64 arrival = c->arrival_ns[c->answered & PENDING_MASK];
+
+		if (!oldest)
+			oldest = arrival;
+		if (!t->oldest_unanswered_ns || arrival < t->oldest_unanswered_ns)
+			t->oldest_unanswered_ns = arrival;
+		unread = c->arrived - c->read;
+		t->unanswered += waiting;
+		t->unread += unread < waiting ? unread : waiting;
+	}
+	if (!t->oldest_ns || oldest < t->oldest_ns)
+		t->oldest_ns = oldest;
 	return 0;
 }

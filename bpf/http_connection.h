@@ -45,7 +45,8 @@ struct connection {
 	struct ahead ahead;
 	u16 answer_status; /* of .answered_ns */
 	u8 method[HTTP_PENDING];
-	/* Counters modulo 256 of requests: arrived (written by ingress), answered (egress), read. */
+	/* Counters modulo 256 of requests: arrived (written by ingress), answered (egress), read.
+	 */
 	u8 arrived, answered, read;
 	u8 role;
 	u8 in_known, out_known; /* in_next and out_next are valid */

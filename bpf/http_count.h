@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Counting for a unit: its places in the mapped arrays, histograms, and the rare records. Place 0 of
- * both arrays is nobody's: what is counted there is not counted.
+ * Counting for a unit: its places in the mapped arrays, histograms, and the rare records. Place 0
+ * of both arrays is nobody's: what is counted there is not counted.
  */
 #ifndef MENDD_HTTP_COUNT_H
 #define MENDD_HTTP_COUNT_H

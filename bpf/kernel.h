@@ -109,6 +109,7 @@ struct cred {
 };
 
 struct task_struct {
+	unsigned int flags;
 	int tgid;
 	int exit_code;
 	u64 start_time;     /* CLOCK_MONOTONIC */
@@ -152,6 +153,33 @@ struct inode___6_11 {
 
 struct file {
 	struct inode *f_inode;
+};
+
+struct in6_addr {
+	u8 bytes[16];
+};
+
+struct sock_common {
+	u32 skc_daddr, skc_rcv_saddr;
+	u16 skc_dport; /* network order */
+	u16 skc_num;   /* host order */
+	u16 skc_family;
+	struct in6_addr skc_v6_daddr, skc_v6_rcv_saddr;
+};
+
+struct sock_cgroup_data {
+	struct cgroup *cgroup; /* since 5.16 nothing else */
+};
+
+struct sock {
+	struct sock_common __sk_common;
+	int sk_err;
+	struct sock_cgroup_data sk_cgrp_data;
+};
+
+struct bpf_iter__bpf_sk_storage_map {
+	struct sock *sk;
+	void *value;
 };
 
 struct linux_binprm {
