@@ -501,7 +501,7 @@ static __always_inline void adopt_early(struct connection *c, u32 unit)
 	}
 }
 
-static __always_inline struct connection *begin_connection(
+static __attribute__((noinline)) struct connection *begin_connection(
 	struct __sk_buff *skb, struct bpf_sock *sk, const struct packet *p, bool ingress)
 {
 	u32 unit = find_unit(skb);
@@ -733,8 +733,13 @@ int http_walk(struct bpf_iter__bpf_sk_storage_map *ctx)
 	if (!t || (!waiting && !oldest))
 		return 0;
 	if (waiting) {
-		u64 arrival = c->arrival_ns[c->answered & PENDING_MASK];
+		u64 arrival = 0;
 
+		/* An iterator's value is read at constant places only. */
+#pragma unroll
+		for (int i = 0; i < HTTP_PENDING; i++)
+			if ((c->answered & PENDING_MASK) == i)
+				arrival = *(volatile u64 *)&c->arrival_ns[i];
 		if (!oldest)
 			oldest = arrival;
 		if (!t->oldest_unanswered_ns || arrival < t->oldest_unanswered_ns)

@@ -157,6 +157,21 @@ static __always_inline __u32 http_newline_in(__u64 word)
 	return n;
 }
 
+/*
+ * Copies words one after the other: at once, the compiler would hold them all on a stack that has
+ * not room for them. n is a constant, a multiple of 8.
+ */
+static __always_inline void http_copy(char *to, const char *from, __u32 n)
+{
+	for (__u32 i = 0; i < n; i += 8) {
+		__u64 word;
+
+		__builtin_memcpy(&word, from + i, sizeof(word));
+		__builtin_memcpy(to + i, &word, sizeof(word));
+		__asm__ volatile("" ::: "memory");
+	}
+}
+
 static __always_inline char http_lower(char c)
 {
 	return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
@@ -404,7 +419,7 @@ static __always_inline enum http_event http_line_end(struct http_stream *s)
 			return HTTP_NOT_HTTP;
 		}
 		s->stage = HTTP_HEADERS;
-		__builtin_memcpy(s->first, s->line, HTTP_LINE);
+		http_copy(s->first, s->line, HTTP_LINE);
 		/* What stands behind the line in the buffer is not of it. */
 		if (s->seen < HTTP_LINE)
 			s->first[http_index(s->seen, HTTP_LINE)] = 0;
@@ -418,7 +433,7 @@ static __always_inline enum http_event http_line_end(struct http_stream *s)
 		else if (http_is_transfer_encoding(s))
 			s->flags |= HTTP_FLAG_CHUNKED; /* the last coding is always chunked */
 		else if (http_is_traceparent(s) && s->line[12] == ' ' && s->line[15] == '-')
-			__builtin_memcpy(s->trace_id, s->line + 16, HTTP_TRACE_ID);
+			http_copy(s->trace_id, s->line + 16, HTTP_TRACE_ID);
 		return HTTP_NOTHING;
 	case HTTP_CHUNK_SIZE:
 		if (s->seen == 0)
@@ -470,7 +485,7 @@ static __always_inline void http_keep(
 	__u32 n = to - from;
 
 	if (s->seen == 0) {
-		__builtin_memcpy(s->line, &b->bytes[http_index(from, HTTP_BLOCK)], HTTP_LINE);
+		http_copy(s->line, &b->bytes[http_index(from, HTTP_BLOCK)], HTTP_LINE);
 		s->seen = (__u8)(n < HTTP_LINE ? n : HTTP_LINE);
 		return;
 	}
