@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The HTTP programs seen from the daemon: loading or adopting them, attaching them to the cgroups
+ * of units, and the mapped counts. Which unit a cgroup belongs to, the manager says.
+ */
+#pragma once
+
+#include "../state/world.h"
+
+struct http_source;
+struct fdstore;
+
+/*
+ * Loads the programs, or adopts those that a former run left in `stored`. 0, or -errno where the
+ * kernel refuses them: then feature "http" says so, and HTTP is not measured.
+ */
+int http_source_new(struct http_source **ret, struct world *w, struct fdstore *stored);
+struct http_source *http_source_free(struct http_source *s);
+
+/*
+ * Attaches the programs to a cgroup of the unit, whose requests count for it from now on. `path` is
+ * below the cgroup root. 0 also where they are attached already.
+ */
+int http_source_attach(struct http_source *s, const char *unit, uint64_t cgroup, const char *path);
+/* The cgroup is gone, or is not to be measured any more. */
+void http_source_detach(struct http_source *s, uint64_t cgroup);
+
+/* The counts of the unit, borrowed until http_source_forget(); NULL: there is no room. */
+struct http_state *http_source_state(struct http_source *s, const char *unit);
+/* The unit is not watched any more: its place is free for another one. */
+void http_source_forget(struct http_source *s, const char *unit);
+
+/*
+ * Looks for the oldest request of each unit, if any is in flight, and ticks all states. Takes some
+ * 100 ns for each connection; with very many of them it is done less often.
+ */
+void http_source_tick(struct http_source *s, uint64_t now_ns);
+
+/* Answers of the unit that take longer make a record; 0: none. */
+void http_source_limit(struct http_source *s, const char *unit, uint64_t slow_ns);
+
+/* A probe of our own uses the port: its connection is not counted. */
+void http_source_probe_port(struct http_source *s, uint16_t port, bool in_use);

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Loading and adopting the HTTP programs; see http_programs.h. */
+#include "http_programs.h"
+#include "../base/str.h"
+#include "fdstore.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <fcntl.h>
+#include <linux/types.h>
+
+#include "http.skel.h"
+
+static const char *const map_names[HTTP_MAP_COUNT] = { "totals", "details", "members",
+	"probe-ports", "records" };
+
+static const struct {
+	const char *name, *feature, *does;
+	bool required;
+} programs[HTTP_PROGRAM_COUNT] = {
+	[HTTP_PROGRAM_IN] = { "in", NULL, NULL, true },
+	[HTTP_PROGRAM_OUT] = { "out", NULL, NULL, true },
+	[HTTP_PROGRAM_READ] = { "read", "http-queue", "how long requests wait to be read", false },
+	[HTTP_PROGRAM_STATE] = { "state", "http-ends", "requests that are never answered", false },
+	[HTTP_PROGRAM_WALK] = { "walk", "http-oldest", "the oldest request in flight", false },
+};
+
+void http_stored_name(char ret[64], const char *what)
+{
+	size_t size;
+	const void *elf = http__elf_bytes(&size);
+
+	snprintf(ret, 64, "mendd-v%d-%016llx-http-%s", HTTP_WIRE_VERSION,
+		(unsigned long long)hash_bytes(elf, size), what);
+}
+
+static struct bpf_program *program_of(const struct http *s, enum http_program p)
+{
+	switch (p) {
+	case HTTP_PROGRAM_IN:
+		return s->progs.http_in;
+	case HTTP_PROGRAM_OUT:
+		return s->progs.http_out;
+	case HTTP_PROGRAM_READ:
+		return s->progs.http_read;
+	case HTTP_PROGRAM_STATE:
+		return s->progs.http_state;
+	default:
+		return s->progs.http_walk;
+	}
+}
+
+static int take(struct fdstore *stored, const char *kind, const char *what)
+{
+	char part[32], name[64];
+
+	snprintf(part, sizeof(part), "%s-%s", kind, what);
+	http_stored_name(name, part);
+	return fdstore_take(stored, name);
+}
+
+static void push(int fd, const char *kind, const char *what)
+{
+	char part[32], name[64];
+
+	if (fd < 0)
+		return;
+	snprintf(part, sizeof(part), "%s-%s", kind, what);
+	http_stored_name(name, part);
+	fdstore_push(fd, name);
+}
+
+static bool adopt(struct http_programs *p, struct fdstore *stored)
+{
+	bool complete = true;
+
+	for (int i = 0; i < HTTP_MAP_COUNT; i++) {
+		p->maps[i] = take(stored, "map", map_names[i]);
+		complete = complete && p->maps[i] >= 0;
+	}
+	for (int i = 0; i < HTTP_PROGRAM_COUNT; i++) {
+		p->programs[i] = take(stored, "program", programs[i].name);
+		p->links[i] = take(stored, "link", programs[i].name);
+		complete = complete && (p->programs[i] >= 0 || !programs[i].required);
+	}
+	if (!complete)
+		http_programs_done(p);
+	return complete;
+}
+
+static void store_all(const struct http_programs *p)
+{
+	for (int i = 0; i < HTTP_MAP_COUNT; i++)
+		push(p->maps[i], "map", map_names[i]);
+	for (int i = 0; i < HTTP_PROGRAM_COUNT; i++) {
+		push(p->programs[i], "program", programs[i].name);
+		push(p->links[i], "link", programs[i].name);
+	}
+}
+
+static int open_and_load(
+	struct http **ret, uint32_t n_details, const bool wanted[HTTP_PROGRAM_COUNT])
+{
+	struct http *s = http__open();
+	uint64_t bounds[HTTP_BOUNDS];
+	int r;
+
+	if (!s)
+		return -errno;
+	for (unsigned int code = 0; code < ARRAY_SIZE(s->rodata->code_place); code++)
+		s->rodata->code_place[code] = (__u8)http_place_of_code(code);
+	http_bounds_ns(bounds);
+	for (unsigned int i = 0; i < HTTP_BOUNDS; i++)
+		s->rodata->bounds[i] = bounds[i];
+	s->rodata->n_details = n_details;
+	r = bpf_map__set_max_entries(s->maps.details, n_details);
+	for (int i = 0; i < HTTP_PROGRAM_COUNT; i++)
+		bpf_program__set_autoload(program_of(s, i), wanted[i]);
+	if (r >= 0)
+		r = http__load(s);
+	if (r < 0) {
+		http__destroy(s);
+		return r;
+	}
+	*ret = s;
+	return 0;
+}
+
+/* All at once; if not, each optional one alone, to leave out those that the kernel refuses. */
+static int load_what_loads(struct http **ret, uint32_t n_details, bool wanted[HTTP_PROGRAM_COUNT])
+{
+	int r = open_and_load(ret, n_details, wanted);
+
+	for (int i = 0; r < 0 && i < HTTP_PROGRAM_COUNT; i++) {
+		bool alone[HTTP_PROGRAM_COUNT] = {};
+		int one;
+
+		alone[i] = true;
+		one = open_and_load(ret, n_details, alone);
+		if (one >= 0)
+			http__destroy(*ret);
+		else if (programs[i].required)
+			return one;
+		wanted[i] = one >= 0;
+	}
+	return r < 0 ? open_and_load(ret, n_details, wanted) : r;
+}
+
+/* cgroup_skb programs are attached to cgroups one by one, later. */
+static void attach(struct http_programs *p, const struct http *s)
+{
+	union bpf_iter_link_info info = { .map.map_fd = (__u32)bpf_map__fd(s->maps.connections) };
+	struct bpf_iter_attach_opts walk = {
+		.sz = sizeof(walk), .link_info = &info, .link_info_len = sizeof(info)
+	};
+
+	for (int i = 0; i < HTTP_PROGRAM_COUNT; i++) {
+		struct bpf_program *program = program_of(s, i);
+		struct bpf_link *link = NULL;
+
+		if (!bpf_program__autoload(program))
+			continue;
+		p->programs[i] = fcntl(bpf_program__fd(program), F_DUPFD_CLOEXEC, 3);
+		if (i == HTTP_PROGRAM_READ || i == HTTP_PROGRAM_STATE)
+			link = bpf_program__attach(program);
+		else if (i == HTTP_PROGRAM_WALK)
+			link = bpf_program__attach_iter(program, &walk);
+		if (link) {
+			p->links[i] = fcntl(bpf_link__fd(link), F_DUPFD_CLOEXEC, 3);
+			bpf_link__destroy(link); /* the duplicate keeps it attached */
+		}
+	}
+}
+
+static int load(struct http_programs *p, uint32_t n_details)
+{
+	bool wanted[HTTP_PROGRAM_COUNT] = { true, true, true, true, true };
+	struct http *s = NULL;
+	int r = load_what_loads(&s, n_details, wanted);
+
+	if (r < 0)
+		return r;
+	p->maps[HTTP_MAP_TOTALS] = fcntl(bpf_map__fd(s->maps.totals), F_DUPFD_CLOEXEC, 3);
+	p->maps[HTTP_MAP_DETAILS] = fcntl(bpf_map__fd(s->maps.details), F_DUPFD_CLOEXEC, 3);
+	p->maps[HTTP_MAP_MEMBERS] = fcntl(bpf_map__fd(s->maps.members), F_DUPFD_CLOEXEC, 3);
+	p->maps[HTTP_MAP_PROBE_PORTS] = fcntl(bpf_map__fd(s->maps.probe_ports), F_DUPFD_CLOEXEC, 3);
+	p->maps[HTTP_MAP_RECORDS] = fcntl(bpf_map__fd(s->maps.records), F_DUPFD_CLOEXEC, 3);
+	attach(p, s);
+	http__destroy(s);
+	for (int i = 0; i < HTTP_MAP_COUNT; i++)
+		if (p->maps[i] < 0)
+			r = -EMFILE;
+	if (r < 0)
+		http_programs_done(p);
+	return r;
+}
+
+int http_programs_load(struct http_programs *p, struct world *w, struct fdstore *stored)
+{
+	int r;
+
+	memset(p->maps, -1, sizeof(p->maps));
+	memset(p->programs, -1, sizeof(p->programs));
+	memset(p->links, -1, sizeof(p->links));
+	p->adopted = adopt(p, stored);
+	if (!p->adopted) {
+		r = load(p, w->settings.http_units_max + 1);
+		if (r < 0) {
+			errno = -r;
+			world_feature(w, "http", false,
+				"HTTP is not measured: the kernel refuses the programs (%m); it needs 5.17 "
+				"or newer");
+			return r;
+		}
+		store_all(p);
+	}
+	world_feature(w, "http", true, "requests, status codes and latency of services, measured");
+	for (int i = 0; i < HTTP_PROGRAM_COUNT; i++)
+		if (programs[i].feature)
+			world_feature(w, programs[i].feature, p->links[i] >= 0, "%s%s",
+				programs[i].does,
+				p->links[i] >= 0 ? "" : ": this kernel refuses the program");
+	return 0;
+}
+
+void http_programs_done(struct http_programs *p)
+{
+	for (int i = 0; i < HTTP_MAP_COUNT; i++)
+		if (p->maps[i] >= 0)
+			close(TAKE_FD(p->maps[i]));
+	for (int i = 0; i < HTTP_PROGRAM_COUNT; i++) {
+		if (p->programs[i] >= 0)
+			close(TAKE_FD(p->programs[i]));
+		if (p->links[i] >= 0)
+			close(TAKE_FD(p->links[i]));
+	}
+}
