@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Loading and adopting the HTTP programs; see http_programs.h. */
 #include "http_programs.h"
+#include "../base/log.h"
 #include "../base/str.h"
 #include "fdstore.h"
 
@@ -167,9 +168,7 @@ static int load_what_loads(struct http **ret, uint32_t n_details, bool wanted[HT
 static void attach(struct http_programs *p, const struct http *s)
 {
 	union bpf_iter_link_info info = { .map.map_fd = (__u32)bpf_map__fd(s->maps.connections) };
-	struct bpf_iter_attach_opts walk = {
-		.sz = sizeof(walk), .link_info = &info, .link_info_len = sizeof(info)
-	};
+	LIBBPF_OPTS(bpf_iter_attach_opts, walk, .link_info = &info, .link_info_len = sizeof(info));
 
 	for (int i = 0; i < HTTP_PROGRAM_COUNT; i++) {
 		struct bpf_program *program = program_of(s, i);
@@ -182,10 +181,14 @@ static void attach(struct http_programs *p, const struct http *s)
 			link = bpf_program__attach(program);
 		else if (i == HTTP_PROGRAM_WALK)
 			link = bpf_program__attach_iter(program, &walk);
+		else
+			continue;
 		if (link) {
 			p->links[i] = fcntl(bpf_link__fd(link), F_DUPFD_CLOEXEC, 3);
 			bpf_link__destroy(link); /* the duplicate keeps it attached */
-		}
+		} else
+			log_warning_errno(
+				-errno, "cannot attach the HTTP program '%s'", programs[i].name);
 	}
 }
 
