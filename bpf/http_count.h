@@ -108,7 +108,8 @@ static __always_inline u32 class_of(u16 status)
 	return status >= 200 && status < 600 ? status / 100 - 1 : HTTP_CLASS_OTHER;
 }
 
-static __always_inline void observe(struct http_detail *d, u32 clock, u32 class, u64 ns)
+/* The same duration n times. */
+static __always_inline void observe(struct http_detail *d, u32 clock, u32 class, u64 ns, u32 n)
 {
 	u32 bucket = bucket_of(ns);
 
@@ -116,8 +117,8 @@ static __always_inline void observe(struct http_detail *d, u32 clock, u32 class,
 	 * take it away. */
 	__asm__ volatile("" : "+r"(class));
 	if (bucket < HTTP_BUCKETS && clock < HTTP_CLOCKS && class < HTTP_CLASSES) {
-		count(&d->histograms[clock][class][bucket]);
-		__sync_fetch_and_add(&d->sums_ns[clock][class], ns);
+		__sync_fetch_and_add(&d->histograms[clock][class][bucket], n);
+		__sync_fetch_and_add(&d->sums_ns[clock][class], ns * n);
 	}
 }
 

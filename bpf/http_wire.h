@@ -29,7 +29,10 @@ enum {
 	HTTP_BUCKETS = 167, /* 166 bounds, and what is above them */
 	/* Places for status codes of a unit: place 0 for those that are not known. */
 	HTTP_CODES = 72,
-	HTTP_PENDING = 8, /* requests that one connection may have in flight and be told apart */
+	/* Requests in flight on one connection whose arrivals are told apart; of more, the last
+	 * one's stands for all. */
+	HTTP_PENDING = 8,
+	HTTP_METHODS_PENDING = 64, /* the same of methods: an answer to HEAD has no body */
 };
 
 enum http_clock {

@@ -146,10 +146,12 @@ void manager_end_http(struct manager *m, struct unit *u);
 void manager_apply_http(struct manager *m, struct unit *u);
 /* A cgroup of the unit was born. */
 void manager_measure_cgroup(struct manager *m, struct unit *u, uint64_t cgroup, const char *path);
-void manager_socket_cgroup(struct manager *m, const char *name, uint64_t cgroup, const char *path);
+/* The cgroup of a socket unit was born or is gone; and which service it starts, as PID 1 says. */
+void manager_socket_born(struct manager *m, const char *name, uint64_t cgroup, const char *path);
 void manager_socket_gone(struct manager *m, const char *name, uint64_t cgroup);
-/* The units that start it, as PID 1 says; borrowed, NULL-terminated, may be NULL. */
-void manager_take_sockets(struct manager *m, struct unit *u, char *const *triggered_by);
+void manager_socket_starts(struct manager *m, const char *name, const char *service);
+/* Asks PID 1 about the sockets that were there before. */
+void manager_read_socket_units(struct manager *m);
 
 /* manager_level.c */
 /* Once a second, after the HTTP of all units was read (http_tick()). */

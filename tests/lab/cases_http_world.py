@@ -340,7 +340,8 @@ def sleeper(t):
     compare_times(truth, seen, "mendd_http_first_byte_seconds", times, 0.01)
     expect("none was faster than it slept", truth.bucket(seen, "mendd_http_first_byte_seconds", 0.1), 0)
     times.sort()
-    p50 = wait("the median on D-Bus", lambda: u.mendd()["HTTPFirstByteP50USec"]) / 1e6
+    none = 2**64 - 1
+    p50 = wait("the median on D-Bus", lambda: u.mendd()["HTTPFirstByteP50USec"] % none) / 1e6
     t.say(f"median: client {times[10]:.4f} s, mendd {p50:.4f} s; most {times[-1]:.4f} s")
     expect("the median within the histogram's resolution", 0.1 <= p50 <= times[-1] * 1.1, True)
 
