@@ -704,7 +704,7 @@ static __always_inline void connection_begins(struct sock *sk)
 		return;
 	next = BPF_CORE_READ((struct tcp_sock *)sk, rcv_nxt);
 	/* What came was not the beginning: only that it came is remembered. */
-	if (moved->ahead.sequence == next || (s32)(next - moved->in_next) >= 0) {
+	if (next - moved->ahead.sequence <= moved->ahead.length) {
 		moved->ahead.length = 0;
 		c = bpf_sk_storage_get(&connections, sk, moved, BPF_SK_STORAGE_GET_F_CREATE);
 	} else {

@@ -233,7 +233,7 @@ def accounting(t):
     before = int(u.get("IPIngressBytes"))
     once(u.port, "POST", "/status/200", tally=tally, body=b"x" * 100_000)
     grew = int(u.get("IPIngressBytes")) - before
-    expect(f"IPIngressBytes grew by {grew}", 100_000 < grew < 110_000, True)
+    expect(f"IPIngressBytes grew by {grew}", 100_000 < grew < 200_000, True)
     try:
         Client(u.port, source="127.0.0.99", timeout=0.5)
         raise Failure("IPAddressDeny= has let it through")
@@ -361,7 +361,7 @@ def queue_of(t, u, milliseconds):
     got = truth.seconds(seen, "mendd_http_queue_seconds")
     t.say(f"first bytes after {sum(times):.3f} s in all; queued: mendd {got:.3f} s, clients {sum(queued):.3f} s")
     expect("time in the queue", abs(got - sum(queued)) < 0.03 * SLOW * len(times), True)
-    expect("the others' work is queueing, one's own is not", got > 0.8 * work * 45, True)
+    expect("the others' work is queueing, one's own is not", got > 0.5 * work * 45, True)
 
 
 @case("HTTP: ten clients of a server with one thread: they queue, and the queue is told")
