@@ -155,7 +155,7 @@ static __attribute__((noinline)) int write_record(
 	r->method = c->in.method;
 	__builtin_memcpy(r->line, c->in.first, sizeof(r->line));
 	__builtin_memcpy(r->trace_id, c->in.trace_id, sizeof(r->trace_id));
-	bpf_ringbuf_submit(r, kind == HTTP_RECORD_SLOW ? BPF_RB_NO_WAKEUP : 0);
+	bpf_ringbuf_submit(r, BPF_RB_NO_WAKEUP); /* the daemon looks once a second */
 	return 0;
 }
 
@@ -479,6 +479,7 @@ static __attribute__((noinline)) int take_early(struct __sk_buff *skb, struct pa
 	/* Data on a SYN comes behind the sequence number that the SYN itself takes. */
 	if (p->flags & TCP_SYN)
 		p->sequence++;
+	c->early_unit = unit;
 	take_payload(skb, c, nobody, p, true);
 	return 0;
 }
@@ -657,13 +658,8 @@ static __always_inline void connection_begins(struct sock *sk)
 		return;
 	/* Fast Open: its first answer may have moved it already. */
 	c = bpf_sk_storage_get(&connections, sk, moved, BPF_SK_STORAGE_GET_F_CREATE);
-	if (c && !c->unit) {
-		u64 id = BPF_CORE_READ(sk, sk_cgrp_data.cgroup, kn, id);
-		u32 *unit = bpf_map_lookup_elem(&members, &id);
-
-		if (unit)
-			adopt_early(c, *unit);
-	}
+	if (c && !c->unit)
+		adopt_early(c, c->early_unit);
 	bpf_map_delete_elem(&early, &ends);
 }
 

@@ -37,6 +37,7 @@ struct connection {
 	u64 queue_ns;    /* how long the last request that was read had waited */
 	u32 in_next, out_next; /* sequence numbers */
 	u32 unit;              /* place in `totals` */
+	u32 early_unit;        /* the same, while it counts for nobody in `early` */
 	/* Of the segment that is being looked at, egress and ingress: next byte, and bytes that
 	 * come. */
 	struct cursor {

@@ -15,11 +15,9 @@
 /* A 5xx after this long without one is news. */
 #define QUIET_NS 60000000000ULL
 
-/* Filled in by the daemon: place of each status code, inclusive upper bounds in nanoseconds, and
- * how many details there are. */
+/* Filled in by the daemon: place of each status code, inclusive upper bounds in nanoseconds. */
 const volatile __u8 code_place[1024];
 const volatile __u64 bounds[HTTP_BUCKETS];
-const volatile __u32 n_details;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -37,6 +35,13 @@ struct {
 	__type(key, u32);
 	__type(value, struct http_detail);
 } details SEC(".maps");
+
+/* Places in `details` that are nobody's. The daemon puts them in, again when a unit is gone. */
+struct {
+	__uint(type, BPF_MAP_TYPE_QUEUE);
+	__uint(max_entries, HTTP_DETAILS_MAX);
+	__type(value, u32);
+} free_details SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
@@ -60,29 +65,28 @@ static __always_inline void count(__u64 *counter)
 	__sync_fetch_and_add(counter, 1);
 }
 
-/*
- * Gives the unit a place in `details` at its first request. The next free place is kept in the
- * totals of place 0. Two CPUs may both take one for the same unit: then one stays unused.
- */
+/* Gives the unit a place in `details` at its first request. */
 static __always_inline bool has_detail(struct http_totals *t, u32 unit)
 {
-	struct http_totals *nobody;
-	u64 place;
+	u32 place;
 
 	if (t->detail || !unit)
 		return true;
-	nobody = totals_of(0);
-	if (!nobody || nobody->detail + 1 >= n_details)
+	/* Not the daemon's unit any more, or no room for another one. */
+	if (!t->name_hash || bpf_map_pop_elem(&free_details, &place))
 		return false;
-	place = __sync_fetch_and_add(&nobody->detail, 1) + 1;
-	if (place >= n_details)
-		return false;
-	__sync_val_compare_and_swap(&t->detail, 0, place);
+	/* Another CPU may have been faster. */
+	if (__sync_val_compare_and_swap(&t->detail, 0, place))
+		bpf_map_push_elem(&free_details, &place, 0);
 	return true;
 }
 
-/* Index of the first bound that is not below the value: 8 steps for 167 buckets. */
-static __always_inline u32 bucket_of(u64 ns)
+/*
+ * Index of the first bound that is not below the value: 8 steps for 167 buckets. A global function:
+ * the verifier looks at it once, and takes what it returns for any number, instead of following
+ * each of the 167 ways through everything behind it.
+ */
+__attribute__((noinline)) u32 bucket_of(u64 ns)
 {
 	u32 low = 0, high = HTTP_BUCKETS - 1;
 

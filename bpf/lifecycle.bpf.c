@@ -424,10 +424,11 @@ struct {
 } scratch SEC(".maps");
 
 /*
- * Whether only slices lie between the cgroup and the root that PID 1 manages. This tells a service
- * of the system manager from one of the same name in a container or in a user's own manager.
+ * How many slices lie between the cgroup and the root that PID 1 manages; -1 where anything else
+ * does. This tells a service of the system manager from one of the same name in a container or in a
+ * user's own manager.
  */
-static __always_inline bool is_below_slices(struct cgroup_subsys_state *css, char *name)
+static __always_inline int slices_above(struct cgroup_subsys_state *css, char *name)
 {
 	for (u32 i = 0; i < SLICE_DEPTH; i++) {
 		struct cgroup *cgroup;
@@ -435,28 +436,47 @@ static __always_inline bool is_below_slices(struct cgroup_subsys_state *css, cha
 
 		css = BPF_CORE_READ(css, parent);
 		if (!css)
-			return false;
+			return -1;
 		cgroup = BPF_CORE_READ(css, cgroup);
 		if (BPF_CORE_READ(cgroup, kn, id) == root_cgroup)
-			return true;
+			return (int)i;
 		n = bpf_probe_read_kernel_str(
 			name, WIRE_UNIT_NAME, BPF_CORE_READ(cgroup, kn, name));
 		if (n <= 1 || !ends_with(name, (u32)n - 1, ".slice", 6))
-			return false;
+			return -1;
 	}
-	return false;
+	return -1;
 }
 
-static __always_inline void report_cgroup(u32 kind, u64 id, struct cgroup *cgroup)
+static __always_inline void report_cgroup(
+	u32 kind, u64 id, struct cgroup *cgroup, int slices, const char *path)
 {
 	struct wire_cgroup *c = reserve(kind, sizeof(*c), id);
 
 	if (!c)
 		return;
+	c->slices = (u32)slices;
+	c->reserved = 0;
+	if (bpf_probe_read_kernel_str(c->path, sizeof(c->path), path) < 0)
+		c->path[0] = '\0';
 	if (bpf_probe_read_kernel_str(c->name, sizeof(c->name), BPF_CORE_READ(cgroup, kn, name)) <
 		0)
 		c->name[0] = '\0';
 	submit(c, true);
+}
+
+enum { NEITHER, SERVICE, SOCKET };
+
+/* By its name; sockets of socket units are made in their own cgroups. */
+static __always_inline int kind_of_unit(struct cgroup *cgroup, char *name)
+{
+	long n = bpf_probe_read_kernel_str(name, WIRE_UNIT_NAME, BPF_CORE_READ(cgroup, kn, name));
+
+	if (n <= 1)
+		return NEITHER;
+	if (ends_with(name, (u32)n - 1, ".service", 8))
+		return SERVICE;
+	return ends_with(name, (u32)n - 1, ".socket", 7) ? SOCKET : NEITHER;
 }
 
 SEC("tp_btf/cgroup_mkdir")
@@ -465,8 +485,8 @@ int BPF_PROG(cgroup_born, struct cgroup *cgroup, const char *path)
 	struct cgroup_subsys_state *css = &cgroup->self;
 	u64 id = BPF_CORE_READ(cgroup, kn, id), parent, *unit, own;
 	struct names *s;
+	int kind, slices;
 	u32 zero = 0;
-	long n;
 
 	if (BPF_CORE_READ(cgroup, root, hierarchy_id) != 0)
 		return 0;
@@ -481,16 +501,17 @@ int BPF_PROG(cgroup_born, struct cgroup *cgroup, const char *path)
 	s = bpf_map_lookup_elem(&scratch, &zero);
 	if (!s)
 		return 0;
-	n = bpf_probe_read_kernel_str(s->name, sizeof(s->name), BPF_CORE_READ(cgroup, kn, name));
-	if (n <= 1 || !ends_with(s->name, (u32)n - 1, ".service", 8))
+	kind = kind_of_unit(cgroup, s->name);
+	if (kind == NEITHER)
 		return 0;
-	if (!is_below_slices(css, s->name))
+	slices = slices_above(css, s->name);
+	if (slices < 0)
 		return 0;
-	if (bpf_map_update_elem(&watched, &id, &id, BPF_ANY)) {
+	if (kind == SERVICE && bpf_map_update_elem(&watched, &id, &id, BPF_ANY)) {
 		count_lost(0);
 		return 0;
 	}
-	report_cgroup(WIRE_CGROUP_NEW, id, cgroup);
+	report_cgroup(WIRE_CGROUP_NEW, id, cgroup, slices, path);
 	return 0;
 }
 
@@ -499,13 +520,19 @@ int BPF_PROG(cgroup_ended, struct cgroup *cgroup, const char *path)
 {
 	u64 id = BPF_CORE_READ(cgroup, kn, id);
 	u64 *unit = bpf_map_lookup_elem(&watched, &id);
+	struct names *s;
+	u32 zero = 0;
 	bool own;
 
-	if (!unit)
-		return 0;
-	own = *unit == id;
-	bpf_map_delete_elem(&watched, &id);
+	if (unit) {
+		own = *unit == id;
+		bpf_map_delete_elem(&watched, &id);
+	} else {
+		s = bpf_map_lookup_elem(&scratch, &zero);
+		own = s && BPF_CORE_READ(cgroup, root, hierarchy_id) == 0 &&
+		      kind_of_unit(cgroup, s->name) == SOCKET;
+	}
 	if (own)
-		report_cgroup(WIRE_CGROUP_GONE, id, cgroup);
+		report_cgroup(WIRE_CGROUP_GONE, id, cgroup, 0, path);
 	return 0;
 }

@@ -12,7 +12,7 @@
 #ifndef MENDD_WIRE_H
 #define MENDD_WIRE_H
 
-#define WIRE_VERSION 2
+#define WIRE_VERSION 3
 
 enum wire_kind {
 	WIRE_DEATH = 1,
@@ -28,6 +28,8 @@ enum {
 	WIRE_UNIT_NAME = 256,  /* systemd's UNIT_NAME_MAX; a directory name is at most 255 bytes */
 	WIRE_CGROUP_NAME = 64, /* enough to say "session-3.scope" of a sender */
 	WIRE_PATH = 256,
+	/* The kernel's own buffer for the tracepoint has 1024 bytes. */
+	WIRE_CGROUP_PATH = 1024,
 	/*
 	 * Records that wait for the daemon: a death takes about 300 bytes, so half a MiB holds more
 	 * than 1,500 of them even if the daemon is not scheduled at all. It counts twice as
@@ -90,7 +92,10 @@ struct wire_exec {
 
 struct wire_cgroup {
 	struct wire_header header;
-	char name[WIRE_UNIT_NAME]; /* directory name, as systemd escaped it */
+	__u32 slices; /* between the root that PID 1 manages and the cgroup */
+	__u32 reserved;
+	char path[WIRE_CGROUP_PATH]; /* from the root of the whole hierarchy, "" where unknown */
+	char name[WIRE_UNIT_NAME];   /* directory name, as systemd escaped it */
 };
 
 /* Key of the map of senders: the last one of each signal to each process (kernel-global pid). */

@@ -145,12 +145,21 @@ static bool is_probed(void *userdata, const char *unit)
 	return u && (u->facts.active == ACTIVE_ACTIVE || u->facts.active == ACTIVE_RELOADING);
 }
 
+static void on_probe_port(void *userdata, uint16_t port, bool in_use)
+{
+	struct manager *m = userdata;
+
+	if (m->http)
+		http_source_probe_port(m->http, port, in_use);
+}
+
 static int open_prober(struct manager *m)
 {
 	const struct prober_handler handler = {
 		.userdata = m,
 		.on_result = on_probe,
 		.is_wanted = is_probed,
+		.on_port = on_probe_port,
 	};
 
 	return prober_new(&m->prober, m->event, &handler);
@@ -177,9 +186,12 @@ static void open_kernel(struct manager *m)
 		&m->kernel, m->event, &m->world, &m->stored, &manager_kernel_handlers, m);
 
 	if (r >= 0) {
+		manager_open_http(m);
 		kernel_scan(m->kernel);
 		return;
 	}
+	world_feature(
+		&m->world, "http", false, "HTTP is not measured: nothing tells of new cgroups");
 	m->world.degraded = true;
 	r = connector_new(&m->connector, m->event, manager_on_connector, m);
 	errno = -r;
@@ -260,7 +272,6 @@ static int open_all(struct manager *m)
 		return log_error_errno(r, "cannot ask systemd");
 	open_metrics(m);
 	api_set_dump_metrics(m->api, dump_metrics, m);
-	fdstore_discard(&m->stored, "mendd-v");
 	report_start(m);
 	return 0;
 }
@@ -280,6 +291,7 @@ struct manager *manager_free(struct manager *m)
 	if (m->bus)
 		sd_bus_flush_close_unref(m->bus);
 	systemd_free(m->systemd);
+	manager_free_http(m);
 	kernel_free(m->kernel);
 	connector_free(m->connector);
 	sockets_free(m->sockets);

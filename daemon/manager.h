@@ -8,6 +8,7 @@
  *     manager_tick.c    housekeeping
  *     manager_events.c  what the kernel, PID 1 and people report becomes unit state
  *     manager_level.c   what is sampled becomes alerts, once a second
+ *     manager_http.c    whose HTTP is measured, and in which cgroups
  *     manager_sockets.c who listens where
  *     manager_step.c    asks the policy what to do with a unit, and does it
  *     manager_tell.c    tells the sinks: journal records
@@ -19,6 +20,7 @@
 #include "edge/api.h"
 #include "edge/connector.h"
 #include "edge/fdstore.h"
+#include "edge/http.h"
 #include "edge/kernel.h"
 #include "edge/metrics_server.h"
 #include "edge/plugin_host.h"
@@ -45,6 +47,7 @@ struct manager {
 	sd_bus *bus;
 	struct world world;
 	struct kernel *kernel;       /* NULL: degraded */
+	struct http_source *http;    /* NULL: not to be had */
 	struct connector *connector; /* NULL: not needed, or not to be had */
 	struct sockets *sockets;     /* NULL: not to be had */
 	struct systemd *systemd;
@@ -58,6 +61,7 @@ struct manager {
 	struct verbs verbs;
 
 	struct hash cgroups;       /* id -> struct cgroup_name, owned */
+	struct hash socket_units;  /* name -> struct socket_unit of manager_http.c, owned */
 	struct nameless *nameless; /* owned; n_nameless of them, NULL for none */
 	size_t n_nameless;
 	struct ratelimit helper_limit; /* records of helpers' deaths */
@@ -130,6 +134,22 @@ void manager_on_check(void *userdata, const char *unit, const struct mend_verdic
 int manager_on_observation(void *userdata, const struct mend_observation *o);
 struct unit *manager_unit_of_cgroup(struct manager *m, uint64_t id); /* NULL: of none */
 void manager_forget_cgroups(struct manager *m, uint64_t now_ns);
+
+/* manager_http.c */
+/* Loads the programs or adopts them; a host that has none goes on without. */
+void manager_open_http(struct manager *m);
+void manager_free_http(struct manager *m);
+/* A unit is watched from now on, or is not any more. */
+void manager_begin_http(struct manager *m, struct unit *u);
+void manager_end_http(struct manager *m, struct unit *u);
+/* Its settings have changed, maybe. */
+void manager_apply_http(struct manager *m, struct unit *u);
+/* A cgroup of the unit was born. */
+void manager_measure_cgroup(struct manager *m, struct unit *u, uint64_t cgroup, const char *path);
+void manager_socket_cgroup(struct manager *m, const char *name, uint64_t cgroup, const char *path);
+void manager_socket_gone(struct manager *m, const char *name, uint64_t cgroup);
+/* The units that start it, as PID 1 says; borrowed, NULL-terminated, may be NULL. */
+void manager_take_sockets(struct manager *m, struct unit *u, char *const *triggered_by);
 
 /* manager_level.c */
 /* Once a second, after the HTTP of all units was read (http_tick()). */

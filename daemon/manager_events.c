@@ -151,17 +151,23 @@ static void give_names(struct manager *m, uint64_t cgroup, const char *name)
 	m->n_nameless = kept;
 }
 
-static void on_cgroup(void *userdata, uint64_t id, const char *name)
+static void on_cgroup(void *userdata, uint64_t id, const char *name, const char *path)
 {
 	struct manager *m = userdata;
-	struct unit *u = manager_watch(m, name);
+	struct unit *u;
 
+	if (str_has_suffix(name, ".socket")) {
+		manager_socket_cgroup(m, name, id, path);
+		return;
+	}
+	u = manager_watch(m, name);
 	if (!u) {
 		kernel_watch(m->kernel, id, false);
 		return;
 	}
 	remember_cgroup(m, id, name);
 	u->cgroup_id = id;
+	manager_measure_cgroup(m, u, id, path);
 	u->listening_now = (struct socket_set) {};
 	give_names(m, id, name);
 }
@@ -172,6 +178,12 @@ static void on_cgroup_gone(void *userdata, uint64_t id, const char *name)
 	struct cgroup_name *c = hash_get_u64(&m->cgroups, id);
 	struct unit *u = c ? world_unit(&m->world, c->unit) : NULL;
 
+	if (str_has_suffix(name, ".socket")) {
+		manager_socket_gone(m, name, id);
+		return;
+	}
+	if (m->http)
+		http_source_detach(m->http, id);
 	if (!c)
 		give_names(m, id, name);
 	if (c)
@@ -324,6 +336,7 @@ static void read_files(struct manager *m, struct unit *u, const struct unit_file
 		files->fragment, files->drop_ins, &rule, &present, error, sizeof(error));
 	take_own_rule(u, present ? &rule : NULL);
 	manager_apply_settings(m, u);
+	manager_take_sockets(m, u, files->triggered_by);
 	if (*error && !str_eq(error, before))
 		manager_tell_unit(m, u, MESSAGE_CONFIG_ERROR, LOG_WARNING,
 			"its [X-Mendd] section is not used: %s", error);
@@ -402,6 +415,9 @@ static void on_complete(void *userdata)
 	struct manager *m = userdata;
 
 	m->complete = true;
+	if (m->http)
+		http_source_settle(m->http);
+	fdstore_discard(&m->stored, "mendd-v");
 	log_info("%zu services are watched", m->world.units.live);
 	manager_status(m);
 }

@@ -123,6 +123,8 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *userdata)
 		refresh_statistics(m);
 	}
 	manager_check_obstacles(m);
+	if (m->http)
+		http_source_tick(m->http, now);
 	manager_judge_levels(m, now);
 	manager_forget_cgroups(m, now);
 	give_memory_back(m, now);

@@ -70,6 +70,7 @@ void manager_apply_settings(struct manager *m, struct unit *u)
 	unit_settings_merge(&u->settings, &m->world.settings, u->own_rule, u->name);
 	apply_check(m, u, &old);
 	apply_probe(m, u, &old);
+	manager_apply_http(m, u);
 }
 
 struct unit *manager_watch(struct manager *m, const char *name)
@@ -92,6 +93,7 @@ struct unit *manager_watch(struct manager *m, const char *name)
 	e->manager = m;
 	u->edge = e;
 	plugin_host_watch(m->plugins, u->name);
+	manager_begin_http(m, u);
 	if (m->api)
 		api_unit_added(m->api, u);
 	/* The kernel may know of it before PID 1 has announced it. */
@@ -120,6 +122,7 @@ void manager_unwatch(struct manager *m, struct unit *u)
 	plugin_host_unwatch(m->plugins, u->name);
 	plugin_host_check_stop(m->plugins, u->name);
 	prober_stop(m->prober, u->name);
+	manager_end_http(m, u);
 	manager_free_edge(u);
 	world_unit_remove(&m->world, u);
 }

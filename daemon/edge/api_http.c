@@ -14,7 +14,7 @@ const char *api_http_visibility(const struct unit *u)
 
 	if (u->settings.http == HTTP_MODE_NO)
 		return "off";
-	if (!u->http)
+	if (!u->http || u->http->attach_error < 0)
 		return "unavailable";
 	if (u->http->totals->started > 0)
 		return "http";

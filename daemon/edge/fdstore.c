@@ -6,16 +6,25 @@
 #include <fcntl.h>
 #include <systemd/sd-daemon.h>
 
+static int by_name(const void *a, const void *b)
+{
+	const struct fdstore_entry *x = a, *y = b;
+
+	return strcmp(x->name, y->name);
+}
+
 void fdstore_receive(struct fdstore *s)
 {
 	char **names = NULL;
 	int n = sd_listen_fds_with_names(1, &names);
 
 	*s = (struct fdstore) {};
+	if (n > 0)
+		s->entries = calloc(MIN((size_t)n, FDSTORE_MAX), sizeof(*s->entries));
 	for (int i = 0; i < n; i++) {
 		int fd = SD_LISTEN_FDS_START + i;
 
-		if (s->n == FDSTORE_MAX) {
+		if (!s->entries || s->n == FDSTORE_MAX) {
 			close(fd);
 			continue;
 		}
@@ -28,13 +37,26 @@ void fdstore_receive(struct fdstore *s)
 	for (int i = 0; names && names[i]; i++)
 		free(names[i]);
 	free(names);
+	if (s->n)
+		qsort(s->entries, s->n, sizeof(*s->entries), by_name);
 }
 
 int fdstore_take(struct fdstore *s, const char *name)
 {
-	for (size_t i = 0; i < s->n; i++)
-		if (s->entries[i].fd >= 0 && str_eq(s->entries[i].name, name))
-			return TAKE_FD(s->entries[i].fd);
+	size_t low = 0, high = s->n;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (strcmp(s->entries[middle].name, name) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	/* There may be several of one name: sockets of one socket unit. */
+	for (; low < s->n && str_eq(s->entries[low].name, name); low++)
+		if (s->entries[low].fd >= 0)
+			return TAKE_FD(s->entries[low].fd);
 	return -1;
 }
 
@@ -49,18 +71,23 @@ int fdstore_push(int fd, const char *name)
 	return r < 0 ? r : 0;
 }
 
-void fdstore_discard(struct fdstore *s, const char *prefix)
+void fdstore_remove(const char *name)
 {
 	char message[128];
 
+	snprintf(message, sizeof(message), "FDSTOREREMOVE=1\nFDNAME=%s", name);
+	sd_notify(0, message);
+}
+
+void fdstore_discard(struct fdstore *s, const char *prefix)
+{
 	for (size_t i = 0; i < s->n; i++) {
 		if (s->entries[i].fd < 0)
 			continue;
-		if (str_after_prefix(s->entries[i].name, prefix)) {
-			snprintf(message, sizeof(message), "FDSTOREREMOVE=1\nFDNAME=%s",
-				s->entries[i].name);
-			sd_notify(0, message);
-		}
+		if (str_after_prefix(s->entries[i].name, prefix))
+			fdstore_remove(s->entries[i].name);
 		close(TAKE_FD(s->entries[i].fd));
 	}
+	free(s->entries);
+	*s = (struct fdstore) {};
 }

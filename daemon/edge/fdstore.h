@@ -9,14 +9,20 @@
 
 #include "../base/macros.h"
 
-enum { FDSTORE_MAX = 32 };
+enum {
+	/* FileDescriptorStoreMax= of the unit: two links for each cgroup whose HTTP is measured. */
+	FDSTORE_MAX = 16384,
+	FDSTORE_NAME = 64,
+};
+
+struct fdstore_entry {
+	int fd; /* owned until taken */
+	char name[FDSTORE_NAME];
+};
 
 struct fdstore {
 	size_t n;
-	struct {
-		int fd; /* owned until taken */
-		char name[64];
-	} entries[FDSTORE_MAX];
+	struct fdstore_entry *entries; /* owned */
 };
 
 /* Takes what systemd passed, once per process; sockets of socket units are among them. */
@@ -26,6 +32,10 @@ int fdstore_take(struct fdstore *s, const char *name);
 /* Hands a duplicate to systemd. 0, or -errno; 0 without effect where there is no service manager.
  */
 int fdstore_push(int fd, const char *name);
-/* Closes what nobody took, and removes entries whose name begins with `prefix` from systemd's
- * store. */
+/* Removes it from systemd's store: all of this name. */
+void fdstore_remove(const char *name);
+/*
+ * Closes what nobody took, and removes entries whose name begins with `prefix` from systemd's
+ * store. The end of `s`.
+ */
 void fdstore_discard(struct fdstore *s, const char *prefix);

@@ -30,23 +30,28 @@ struct attached {
 	int links[DIRECTIONS]; /* owned */
 };
 
+/* A unit's place in the arrays. */
 struct place {
 	uint64_t name_hash;
-	uint32_t unit; /* in totals */
-	struct http_state *state; /* borrowed: it is the unit's */
+	uint32_t unit;            /* in totals */
+	struct http_state *state; /* borrowed: it is the unit's; NULL: of a former run */
+	char *name;               /* owned; the same */
 };
 
 struct http_source {
 	struct world *world;    /* borrowed */
-	struct fdstore *stored; /* borrowed; links of a former run are taken from it while starting */
+	struct fdstore *stored; /* borrowed; links of a former run; NULL when settled */
 	struct http_programs programs;
-	struct http_totals *totals;        /* mapped */
-	const struct http_detail *details; /* mapped */
+	struct http_totals *totals;  /* mapped */
+	struct http_detail *details; /* mapped; written only to be zeroed */
 	size_t n_details;
 	struct hash attached; /* cgroup id -> struct attached, owned */
 	struct hash places;   /* hash of a unit's name -> struct place, owned */
-	uint32_t next_place;
+	uint32_t last_place;  /* the one that was given last: reuse comes as late as possible */
 	uint64_t walk_after_ns;
+	struct ring_buffer *records; /* owned */
+	http_record_fn on_record;
+	void *userdata; /* of on_record */
 };
 
 static const char *const direction_words[DIRECTIONS] = { "in", "out" };
@@ -66,50 +71,53 @@ static void link_name(char ret[64], int direction, uint64_t cgroup)
 	http_stored_name(ret, part);
 }
 
+static struct place *free_place(struct place *p)
+{
+	if (p)
+		free(p->name);
+	free(p);
+	return NULL;
+}
+
+static struct place *add_place(struct http_source *s, uint64_t name_hash, uint32_t unit)
+{
+	struct place *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return NULL;
+	p->name_hash = name_hash;
+	p->unit = unit;
+	if (hash_put_u64(&s->places, name_hash, p) < 0)
+		return free_place(p);
+	return p;
+}
+
 /* The unit's place; a new one if it has none. NULL: there is no room. */
 static struct place *place_of(struct http_source *s, const char *unit)
 {
 	uint64_t h = hash_of(unit);
 	struct place *p = hash_get_u64(&s->places, h);
-	uint32_t i;
 
-	if (p)
-		return p;
-	for (i = 1; i < HTTP_UNITS && s->totals[i].name_hash; i++)
-		;
-	if (i == HTTP_UNITS)
-		return NULL;
-	p = calloc(1, sizeof(*p));
-	if (!p)
-		return NULL;
-	p->name_hash = h;
-	p->unit = i;
-	if (hash_put_u64(&s->places, h, p) < 0) {
-		free(p);
-		return NULL;
+	for (uint32_t i = 1; !p && i < HTTP_UNITS; i++) {
+		uint32_t at = 1 + (s->last_place + i - 1) % (HTTP_UNITS - 1);
+
+		if (s->totals[at].name_hash)
+			continue;
+		p = add_place(s, h, at);
+		if (!p)
+			return NULL;
+		s->totals[at].name_hash = h;
+		s->last_place = at;
 	}
-	s->totals[i].name_hash = h;
 	return p;
 }
 
 /* The places of a former run. */
 static int find_places(struct http_source *s)
 {
-	for (uint32_t i = 1; i < HTTP_UNITS; i++) {
-		struct place *p;
-
-		if (!s->totals[i].name_hash)
-			continue;
-		p = calloc(1, sizeof(*p));
-		if (!p)
+	for (uint32_t i = 1; i < HTTP_UNITS; i++)
+		if (s->totals[i].name_hash && !add_place(s, s->totals[i].name_hash, i))
 			return -ENOMEM;
-		p->name_hash = s->totals[i].name_hash;
-		p->unit = i;
-		if (hash_put_u64(&s->places, p->name_hash, p) < 0) {
-			free(p);
-			return -ENOMEM;
-		}
-	}
 	return 0;
 }
 
@@ -124,21 +132,47 @@ struct http_state *http_source_state(struct http_source *s, const char *unit)
 {
 	struct place *p = place_of(s, unit);
 
-	if (!p)
-		return NULL;
-	if (!p->state)
+	if (!p || p->state)
+		return p ? p->state : NULL;
+	p->name = strdup(unit);
+	if (p->name)
 		p->state = http_state_new(&s->totals[p->unit], detail_of(s, p->unit));
 	return p->state;
 }
 
+/* Connections that are still there count for a place without a name: nowhere. */
+static void forget(struct http_source *s, struct place *p)
+{
+	struct http_totals *t = &s->totals[p->unit];
+	uint32_t detail = (uint32_t)t->detail;
+
+	hash_remove_u64(&s->places, p->name_hash);
+	memset(t, 0, sizeof(*t));
+	if (detail && detail < s->n_details) {
+		memset(&s->details[detail], 0, sizeof(s->details[detail]));
+		bpf_map_update_elem(
+			s->programs.maps[HTTP_MAP_FREE_DETAILS], NULL, &detail, BPF_ANY);
+	}
+	free_place(p);
+}
+
 void http_source_forget(struct http_source *s, const char *unit)
 {
-	struct place *p = hash_remove_u64(&s->places, hash_of(unit));
+	struct place *p = hash_get_u64(&s->places, hash_of(unit));
 
-	if (!p)
-		return;
-	memset(&s->totals[p->unit], 0, sizeof(s->totals[p->unit]));
-	free(p);
+	if (p)
+		forget(s, p);
+}
+
+void http_source_settle(struct http_source *s)
+{
+	size_t cursor = 0;
+	struct place *p;
+
+	s->stored = NULL;
+	while ((p = hash_next(&s->places, &cursor)))
+		if (!p->state)
+			forget(s, p);
 }
 
 static int attach_one(struct http_source *s, int direction, uint64_t cgroup, int cgroup_fd)
@@ -150,8 +184,10 @@ static int attach_one(struct http_source *s, int direction, uint64_t cgroup, int
 	fd = s->stored ? fdstore_take(s->stored, name) : -1;
 	if (fd >= 0)
 		return fd;
-	fd = bpf_link_create(s->programs.programs[direction == IN ? HTTP_PROGRAM_IN : HTTP_PROGRAM_OUT],
-		cgroup_fd, direction == IN ? BPF_CGROUP_INET_INGRESS : BPF_CGROUP_INET_EGRESS, NULL);
+	fd = bpf_link_create(
+		s->programs.programs[direction == IN ? HTTP_PROGRAM_IN : HTTP_PROGRAM_OUT],
+		cgroup_fd, direction == IN ? BPF_CGROUP_INET_INGRESS : BPF_CGROUP_INET_EGRESS,
+		NULL);
 	if (fd < 0)
 		return -errno;
 	fdstore_push(fd, name);
@@ -256,12 +292,27 @@ static void walk(struct http_source *s, uint64_t now_ns)
 	s->walk_after_ns = now_ns + WALK_SHARE * clock_since_ns(clock_monotonic_ns(), now_ns);
 }
 
+static int take_record(void *userdata, void *data, size_t size)
+{
+	const struct http_record *r = data;
+	struct http_source *s = userdata;
+	const struct place *p;
+
+	if (size < sizeof(*r) || r->version != HTTP_WIRE_VERSION || r->unit >= HTTP_UNITS)
+		return 0;
+	p = hash_get_u64(&s->places, s->totals[r->unit].name_hash);
+	if (p && p->name)
+		s->on_record(s->userdata, p->name, r);
+	return 0;
+}
+
 void http_source_tick(struct http_source *s, uint64_t now_ns)
 {
 	bool in_flight = false;
 	size_t cursor = 0, n = 0;
 	struct place *p;
 
+	ring_buffer__consume(s->records);
 	while ((p = hash_next(&s->places, &cursor))) {
 		const struct http_totals *t = &s->totals[p->unit];
 
@@ -281,7 +332,7 @@ void http_source_tick(struct http_source *s, uint64_t now_ns)
 	s->world->http_units = n;
 }
 
-static int map_arrays(struct http_source *s)
+static int map_all(struct http_source *s)
 {
 	struct bpf_map_info info = {};
 	uint32_t size = sizeof(info);
@@ -295,20 +346,21 @@ static int map_arrays(struct http_source *s)
 	if (p == MAP_FAILED)
 		return -errno;
 	s->totals = p;
-	p = mmap(NULL, s->n_details * sizeof(*s->details), PROT_READ, MAP_SHARED,
+	p = mmap(NULL, s->n_details * sizeof(*s->details), PROT_READ | PROT_WRITE, MAP_SHARED,
 		s->programs.maps[HTTP_MAP_DETAILS], 0);
 	if (p == MAP_FAILED)
 		return -errno;
 	s->details = p;
 	s->world->http_units_max = s->n_details - 1;
-	return 0;
+	s->records = ring_buffer__new(s->programs.maps[HTTP_MAP_RECORDS], take_record, s, NULL);
+	return s->records ? 0 : -errno;
 }
 
 struct http_source *http_source_free(struct http_source *s)
 {
 	struct attached *a;
+	struct place *p;
 	size_t cursor = 0;
-	void *p;
 
 	if (!s)
 		return NULL;
@@ -316,19 +368,21 @@ struct http_source *http_source_free(struct http_source *s)
 		free_attached(a);
 	cursor = 0;
 	while ((p = hash_next(&s->places, &cursor)))
-		free(p);
+		free_place(p);
+	ring_buffer__free(s->records);
 	hash_done(&s->attached);
 	hash_done(&s->places);
 	if (s->totals)
 		munmap(s->totals, HTTP_UNITS * sizeof(*s->totals));
 	if (s->details)
-		munmap((void *)(uintptr_t)s->details, s->n_details * sizeof(*s->details));
+		munmap(s->details, s->n_details * sizeof(*s->details));
 	http_programs_done(&s->programs);
 	free(s);
 	return NULL;
 }
 
-int http_source_new(struct http_source **ret, struct world *w, struct fdstore *stored)
+int http_source_new(struct http_source **ret, struct world *w, struct fdstore *stored,
+	http_record_fn on_record, void *userdata)
 {
 	struct http_source *s = calloc(1, sizeof(*s));
 	int r;
@@ -337,12 +391,14 @@ int http_source_new(struct http_source **ret, struct world *w, struct fdstore *s
 		return -ENOMEM;
 	s->world = w;
 	s->stored = stored;
+	s->on_record = on_record;
+	s->userdata = userdata;
 	r = http_programs_load(&s->programs, w, stored);
 	if (r < 0) {
 		free(s);
 		return r;
 	}
-	r = map_arrays(s);
+	r = map_all(s);
 	if (r >= 0)
 		r = find_places(s);
 	if (r < 0) {

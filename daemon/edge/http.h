@@ -10,12 +10,20 @@
 struct http_source;
 struct fdstore;
 
+/* A request worth a record: slow, or the first error after quiet. Borrowed for the call. */
+typedef void (*http_record_fn)(void *userdata, const char *unit, const struct http_record *r);
+
 /*
- * Loads the programs, or adopts those that a former run left in `stored`. 0, or -errno where the
- * kernel refuses them: then feature "http" says so, and HTTP is not measured.
+ * Loads the programs, or adopts those that a former run left in `stored` (borrowed until
+ * http_source_settle()). 0, or -errno where the kernel refuses them: then feature "http" says so,
+ * and HTTP is not measured. Records come from within http_source_tick().
  */
-int http_source_new(struct http_source **ret, struct world *w, struct fdstore *stored);
+int http_source_new(struct http_source **ret, struct world *w, struct fdstore *stored,
+	http_record_fn on_record, void *userdata);
 struct http_source *http_source_free(struct http_source *s);
+
+/* All units of now are known: what a former run has counted of others is forgotten. */
+void http_source_settle(struct http_source *s);
 
 /*
  * Attaches the programs to a cgroup of the unit, whose requests count for it from now on. `path` is
@@ -31,8 +39,8 @@ struct http_state *http_source_state(struct http_source *s, const char *unit);
 void http_source_forget(struct http_source *s, const char *unit);
 
 /*
- * Looks for the oldest request of each unit, if any is in flight, and ticks all states. Takes some
- * 100 ns for each connection; with very many of them it is done less often.
+ * Reads the records, looks for the oldest request of each unit, if any is in flight, and ticks all
+ * states. Takes some 100 ns for each connection; with very many of them it is done less often.
  */
 void http_source_tick(struct http_source *s, uint64_t now_ns);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Loading and adopting the HTTP programs; see http_programs.h. */
 #include "http_programs.h"
+#include "../base/log.h"
 #include "../base/str.h"
 #include "fdstore.h"
 
@@ -11,8 +12,8 @@
 
 #include "http.skel.h"
 
-static const char *const map_names[HTTP_MAP_COUNT] = { "totals", "details", "members",
-	"probe-ports", "records" };
+static const char *const map_names[HTTP_MAP_COUNT] = { "totals", "details", "free-details",
+	"members", "probe-ports", "records" };
 
 static const struct {
 	const char *name, *feature, *does;
@@ -47,6 +48,24 @@ static struct bpf_program *program_of(const struct http *s, enum http_program p)
 		return s->progs.http_state;
 	default:
 		return s->progs.http_walk;
+	}
+}
+
+static struct bpf_map *map_of(const struct http *s, enum http_map m)
+{
+	switch (m) {
+	case HTTP_MAP_TOTALS:
+		return s->maps.totals;
+	case HTTP_MAP_DETAILS:
+		return s->maps.details;
+	case HTTP_MAP_FREE_DETAILS:
+		return s->maps.free_details;
+	case HTTP_MAP_MEMBERS:
+		return s->maps.members;
+	case HTTP_MAP_PROBE_PORTS:
+		return s->maps.probe_ports;
+	default:
+		return s->maps.records;
 	}
 }
 
@@ -112,7 +131,6 @@ static int open_and_load(
 	http_bounds_ns(bounds);
 	for (unsigned int i = 0; i < HTTP_BOUNDS; i++)
 		s->rodata->bounds[i] = bounds[i];
-	s->rodata->n_details = n_details;
 	r = bpf_map__set_max_entries(s->maps.details, n_details);
 	for (int i = 0; i < HTTP_PROGRAM_COUNT; i++)
 		bpf_program__set_autoload(program_of(s, i), wanted[i]);
@@ -150,9 +168,7 @@ static int load_what_loads(struct http **ret, uint32_t n_details, bool wanted[HT
 static void attach(struct http_programs *p, const struct http *s)
 {
 	union bpf_iter_link_info info = { .map.map_fd = (__u32)bpf_map__fd(s->maps.connections) };
-	struct bpf_iter_attach_opts walk = {
-		.sz = sizeof(walk), .link_info = &info, .link_info_len = sizeof(info)
-	};
+	LIBBPF_OPTS(bpf_iter_attach_opts, walk, .link_info = &info, .link_info_len = sizeof(info));
 
 	for (int i = 0; i < HTTP_PROGRAM_COUNT; i++) {
 		struct bpf_program *program = program_of(s, i);
@@ -165,10 +181,14 @@ static void attach(struct http_programs *p, const struct http *s)
 			link = bpf_program__attach(program);
 		else if (i == HTTP_PROGRAM_WALK)
 			link = bpf_program__attach_iter(program, &walk);
+		else
+			continue;
 		if (link) {
 			p->links[i] = fcntl(bpf_link__fd(link), F_DUPFD_CLOEXEC, 3);
 			bpf_link__destroy(link); /* the duplicate keeps it attached */
-		}
+		} else
+			log_warning_errno(
+				-errno, "cannot attach the HTTP program '%s'", programs[i].name);
 	}
 }
 
@@ -180,11 +200,10 @@ static int load(struct http_programs *p, uint32_t n_details)
 
 	if (r < 0)
 		return r;
-	p->maps[HTTP_MAP_TOTALS] = fcntl(bpf_map__fd(s->maps.totals), F_DUPFD_CLOEXEC, 3);
-	p->maps[HTTP_MAP_DETAILS] = fcntl(bpf_map__fd(s->maps.details), F_DUPFD_CLOEXEC, 3);
-	p->maps[HTTP_MAP_MEMBERS] = fcntl(bpf_map__fd(s->maps.members), F_DUPFD_CLOEXEC, 3);
-	p->maps[HTTP_MAP_PROBE_PORTS] = fcntl(bpf_map__fd(s->maps.probe_ports), F_DUPFD_CLOEXEC, 3);
-	p->maps[HTTP_MAP_RECORDS] = fcntl(bpf_map__fd(s->maps.records), F_DUPFD_CLOEXEC, 3);
+	for (int i = 0; i < HTTP_MAP_COUNT; i++)
+		p->maps[i] = fcntl(bpf_map__fd(map_of(s, i)), F_DUPFD_CLOEXEC, 3);
+	for (uint32_t place = 1; place < n_details; place++)
+		bpf_map_update_elem(p->maps[HTTP_MAP_FREE_DETAILS], NULL, &place, BPF_ANY);
 	attach(p, s);
 	http__destroy(s);
 	for (int i = 0; i < HTTP_MAP_COUNT; i++)

@@ -29,6 +29,7 @@
 #define DRAIN_USEC USEC_PER_SEC
 #define CGROUP_ROOT "/sys/fs/cgroup"
 #define TREE_DEPTH 12 /* slices, service, and delegated children below it */
+#define CGROUP_PATH 1024
 
 static const char *const loss_kinds[WIRE_KINDS] = { "watch", "death", "exec", "cgroup",
 	"cgroup-gone" };
@@ -133,6 +134,34 @@ static const char *unit_of_cgroup_name(const char *name)
 	return name[0] == '_' ? name + 1 : name;
 }
 
+/*
+ * The kernel's path begins at the root of the whole hierarchy, which in a container is further up
+ * than the one that is mounted: the last parts are those that count.
+ */
+static const char *path_below_root(const struct wire_cgroup *c)
+{
+	const char *path = c->path + strnlen(c->path, sizeof(c->path) - 1);
+	uint32_t parts = c->slices + 1;
+
+	if (path == c->path + sizeof(c->path) - 1)
+		return ""; /* cut */
+	while (path > c->path && parts > 0)
+		if (*--path == '/')
+			parts--;
+	return parts == 0 ? path : "";
+}
+
+static void on_cgroup(struct kernel *k, const struct wire_cgroup *c)
+{
+	const char *unit = unit_of_cgroup_name(c->name);
+
+	if (c->header.kind == WIRE_CGROUP_NEW)
+		k->handlers->on_cgroup(
+			k->userdata, c->header.unit_cgroup, unit, path_below_root(c));
+	else
+		k->handlers->on_cgroup_gone(k->userdata, c->header.unit_cgroup, unit);
+}
+
 static int on_record(void *userdata, void *data, size_t size)
 {
 	const struct wire_header *h = data;
@@ -151,14 +180,9 @@ static int on_record(void *userdata, void *data, size_t size)
 			on_exec(k, data);
 		break;
 	case WIRE_CGROUP_NEW:
-		if (size >= sizeof(struct wire_cgroup))
-			k->handlers->on_cgroup(k->userdata, h->unit_cgroup,
-				unit_of_cgroup_name(((const struct wire_cgroup *)data)->name));
-		break;
 	case WIRE_CGROUP_GONE:
 		if (size >= sizeof(struct wire_cgroup))
-			k->handlers->on_cgroup_gone(k->userdata, h->unit_cgroup,
-				unit_of_cgroup_name(((const struct wire_cgroup *)data)->name));
+			on_cgroup(k, data);
 		break;
 	}
 	return 0;
@@ -231,42 +255,71 @@ uint64_t kernel_unit_cgroup(const struct kernel *k, uint64_t cgroup)
 	return unit;
 }
 
-/* Walks one directory of the cgroup tree. `unit`: the unit whose tree this is, 0 above services. */
-static void scan(struct kernel *k, int parent_fd, const char *name, uint64_t unit, int depth)
+/* A directory of the cgroup tree that is being walked. */
+struct place {
+	int fd;
+	uint64_t unit; /* whose tree this is, 0 above services */
+	int depth;
+	const char *path; /* below the cgroup root */
+};
+
+static void scan(struct kernel *k, const struct place *parent, const char *name, uint64_t unit);
+
+static void scan_entry(struct kernel *k, const struct place *p, const struct dirent *entry)
+{
+	const char *unit = unit_of_cgroup_name(entry->d_name);
+	uint64_t id = entry->d_ino;
+	char path[CGROUP_PATH];
+
+	if (p->unit) {
+		bpf_map_update_elem(k->programs.maps[MAP_WATCHED], &id, &p->unit, BPF_NOEXIST);
+		scan(k, p, entry->d_name, p->unit);
+		return;
+	}
+	if (snprintf(path, sizeof(path), "%s/%s", p->path, entry->d_name) >= (int)sizeof(path))
+		path[0] = '\0';
+	if (str_has_suffix(entry->d_name, ".socket"))
+		k->handlers->on_cgroup(k->userdata, id, unit, path);
+	else if (str_has_suffix(entry->d_name, ".service")) {
+		bpf_map_update_elem(k->programs.maps[MAP_WATCHED], &id, &id, BPF_NOEXIST);
+		k->handlers->on_cgroup(k->userdata, id, unit, path);
+		/* What is below an unwanted one is not looked at. */
+		if (kernel_unit_cgroup(k, id))
+			scan(k, p, entry->d_name, id);
+	} else if (str_has_suffix(entry->d_name, ".slice"))
+		scan(k, p, entry->d_name, 0);
+	/* Scopes are no services, nor what containers keep below them. */
+}
+
+static void scan(struct kernel *k, const struct place *parent, const char *name, uint64_t unit)
 {
 	_cleanup_close_ int fd =
-		openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	DIR *dir;
+		openat(parent->fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	char path[CGROUP_PATH];
+	struct place p = { .fd = fd, .unit = unit, .depth = parent->depth + 1, .path = path };
 	struct dirent *entry;
+	DIR *dir;
 
-	if (fd < 0 || depth > TREE_DEPTH)
+	if (fd < 0 || p.depth > TREE_DEPTH)
+		return;
+	if (parent->depth == 0)
+		path[0] = '\0';
+	else if (snprintf(path, sizeof(path), "%s/%s", parent->path, name) >= (int)sizeof(path))
 		return;
 	dir = fdopendir(dup(fd));
 	if (!dir)
 		return;
-	while ((entry = readdir(dir))) {
-		uint64_t id = entry->d_ino, child = unit;
-
-		if (entry->d_type != DT_DIR || entry->d_name[0] == '.')
-			continue;
-		if (unit)
-			bpf_map_update_elem(k->programs.maps[MAP_WATCHED], &id, &unit, BPF_NOEXIST);
-		else if (str_has_suffix(entry->d_name, ".service")) {
-			bpf_map_update_elem(k->programs.maps[MAP_WATCHED], &id, &id, BPF_NOEXIST);
-			k->handlers->on_cgroup(k->userdata, id, unit_of_cgroup_name(entry->d_name));
-			child = kernel_unit_cgroup(k, id);
-			if (!child)
-				continue; /* not wanted: what is below it is not looked at */
-		} else if (!str_has_suffix(entry->d_name, ".slice"))
-			continue; /* scopes are no services, nor what containers keep below them */
-		scan(k, fd, entry->d_name, child, depth + 1);
-	}
+	while ((entry = readdir(dir)))
+		if (entry->d_type == DT_DIR && entry->d_name[0] != '.')
+			scan_entry(k, &p, entry);
 	closedir(dir);
 }
 
 int kernel_scan(struct kernel *k)
 {
-	scan(k, AT_FDCWD, CGROUP_ROOT, 0, 0);
+	const struct place above = { .fd = AT_FDCWD, .path = "" };
+
+	scan(k, &above, CGROUP_ROOT, 0);
 	return 0;
 }
 

@@ -18,8 +18,11 @@ struct kernel_handlers {
 	void (*on_death)(void *userdata, uint64_t unit_cgroup, const struct death *d);
 	/* PID 1's child in the cgroup executed a program. */
 	void (*on_exec)(void *userdata, uint64_t unit_cgroup, pid_t pid, const struct program *p);
-	/* The cgroup of a service exists, from now on or (at start) already. */
-	void (*on_cgroup)(void *userdata, uint64_t cgroup, const char *unit);
+	/*
+	 * The cgroup of a service or socket unit exists, from now on or (at start) already. `path`
+	 * is below the cgroup root; "" where it is not known.
+	 */
+	void (*on_cgroup)(void *userdata, uint64_t cgroup, const char *unit, const char *path);
 	/* It is gone; deaths in it came before. */
 	void (*on_cgroup_gone)(void *userdata, uint64_t cgroup, const char *unit);
 	/* Records were lost since the last call: ask PID 1 how things stand. */

@@ -16,10 +16,11 @@
 
 struct systemd;
 
-/* Where a unit's files are; borrowed for the call. */
+/* Where a unit's files are, and what starts it; borrowed for the call. */
 struct unit_files {
-	const char *fragment;  /* "" none */
-	char *const *drop_ins; /* NULL-terminated; may be NULL */
+	const char *fragment;      /* "" none */
+	char *const *drop_ins;     /* NULL-terminated; may be NULL */
+	char *const *triggered_by; /* names of .socket, .timer … units; the same */
 };
 
 struct systemd_handlers {

@@ -60,6 +60,8 @@ struct http_state {
 				     never */
 	uint64_t last_arrival_ns; /* the same of requests */
 
+	int attach_error;           /* of the last attempt to measure it, -errno; 0: none */
+	struct http_record example; /* the last one worth a record; time_ns 0: there was none */
 	struct http_window *window; /* owned; NULL before the first request: most units have none */
 };
 

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Where HTTP is measured: the cgroups of watched units, from their birth on, and those of the
+ * socket units that start them. The kernel knows the cgroups, PID 1 which socket belongs to which
+ * service; here both come together. What is measured, edge/http.h says; what it means, the judges.
+ */
+#include "manager.h"
+
+/* Hosts have some tens. */
+#define SOCKET_UNITS_MAX 1024
+
+/* Its listening sockets, and with them all connections, belong to its cgroup. */
+struct socket_unit {
+	char *service;   /* owned; NULL: not known yet */
+	uint64_t cgroup; /* 0: it has none */
+	char *path;      /* owned; of the cgroup */
+	char name[];
+};
+
+static void measure(struct manager *m, struct unit *u, uint64_t cgroup, const char *path)
+{
+	int r;
+
+	if (!m->http || !cgroup || !*path)
+		return;
+	if (u->settings.http == HTTP_MODE_NO) {
+		http_source_detach(m->http, cgroup);
+		return;
+	}
+	r = http_source_attach(m->http, u->name, cgroup, path);
+	if (r == -ENOENT)
+		return; /* gone again */
+	if (u->http)
+		u->http->attach_error = r;
+	if (r < 0)
+		log_warning_errno(r, "%s: its HTTP is not measured", u->name);
+}
+
+void manager_measure_cgroup(struct manager *m, struct unit *u, uint64_t cgroup, const char *path)
+{
+	measure(m, u, cgroup, path);
+}
+
+/* --- sockets ---------------------------------------------------------------------------------- */
+
+static struct socket_unit *socket_unit(struct manager *m, const char *name)
+{
+	struct socket_unit *s = hash_get_str(&m->socket_units, name);
+
+	if (s || m->socket_units.live >= SOCKET_UNITS_MAX)
+		return s;
+	s = calloc(1, sizeof(*s) + strlen(name) + 1);
+	if (!s)
+		return NULL;
+	memcpy(s->name, name, strlen(name) + 1);
+	if (hash_put_str(&m->socket_units, s->name, s) < 0) {
+		free(s);
+		return NULL;
+	}
+	return s;
+}
+
+static void free_socket_unit(struct socket_unit *s)
+{
+	free(s->service);
+	free(s->path);
+	free(s);
+}
+
+static void drop_if_empty(struct manager *m, struct socket_unit *s)
+{
+	if (!s->service && !s->cgroup)
+		free_socket_unit(hash_remove_str(&m->socket_units, s->name));
+}
+
+static void measure_socket(struct manager *m, const struct socket_unit *s)
+{
+	struct unit *u = s->service ? world_unit(&m->world, s->service) : NULL;
+
+	if (u && s->path)
+		measure(m, u, s->cgroup, s->path);
+}
+
+void manager_socket_cgroup(struct manager *m, const char *name, uint64_t cgroup, const char *path)
+{
+	struct socket_unit *s = socket_unit(m, name);
+
+	if (!s)
+		return;
+	free(s->path);
+	s->path = strdup(path);
+	s->cgroup = cgroup;
+	measure_socket(m, s);
+}
+
+void manager_socket_gone(struct manager *m, const char *name, uint64_t cgroup)
+{
+	struct socket_unit *s = hash_get_str(&m->socket_units, name);
+
+	if (m->http)
+		http_source_detach(m->http, cgroup);
+	if (!s || s->cgroup != cgroup)
+		return;
+	s->cgroup = 0;
+	drop_if_empty(m, s);
+}
+
+static bool contains(char *const *names, const char *name)
+{
+	for (; names && *names; names++)
+		if (str_eq(*names, name))
+			return true;
+	return false;
+}
+
+static void release_sockets(struct manager *m, const char *service, char *const *still)
+{
+	size_t cursor = 0;
+	struct socket_unit *s;
+
+	while ((s = hash_next(&m->socket_units, &cursor))) {
+		if (!s->service || !str_eq(s->service, service) || contains(still, s->name))
+			continue;
+		if (m->http && s->cgroup)
+			http_source_detach(m->http, s->cgroup);
+		free(s->service);
+		s->service = NULL;
+		drop_if_empty(m, s);
+	}
+}
+
+void manager_take_sockets(struct manager *m, struct unit *u, char *const *triggered_by)
+{
+	release_sockets(m, u->name, triggered_by);
+	for (char *const *name = triggered_by; name && *name; name++) {
+		struct socket_unit *s =
+			str_has_suffix(*name, ".socket") ? socket_unit(m, *name) : NULL;
+
+		if (!s)
+			continue;
+		free(s->service);
+		s->service = strdup(u->name);
+		measure_socket(m, s);
+	}
+}
+
+/* --- units ------------------------------------------------------------------------------------ */
+
+void manager_apply_http(struct manager *m, struct unit *u)
+{
+	const struct unit_settings *s = &u->settings;
+	size_t cursor = 0;
+	struct socket_unit *socket;
+
+	if (!m->http)
+		return;
+	measure(m, u, u->cgroup_id, u->facts.cgroup);
+	while ((socket = hash_next(&m->socket_units, &cursor)))
+		if (socket->service && str_eq(socket->service, u->name))
+			measure_socket(m, socket);
+	http_source_limit(m->http, u->name, s->http_latency_p99_ns);
+}
+
+void manager_begin_http(struct manager *m, struct unit *u)
+{
+	if (m->http && !u->http)
+		u->http = http_source_state(m->http, u->name);
+}
+
+void manager_end_http(struct manager *m, struct unit *u)
+{
+	release_sockets(m, u->name, NULL);
+	if (!m->http)
+		return;
+	http_source_detach(m->http, u->cgroup_id);
+	http_source_forget(m->http, u->name);
+}
+
+/* --- the source ------------------------------------------------------------------------------- */
+
+static void on_record(void *userdata, const char *unit, const struct http_record *r)
+{
+	struct manager *m = userdata;
+	struct unit *u = world_unit(&m->world, unit);
+
+	if (u && u->http)
+		u->http->example = *r;
+}
+
+void manager_open_http(struct manager *m)
+{
+	size_t cursor = 0;
+	struct unit *u;
+
+	http_source_new(&m->http, &m->world, &m->stored, on_record, m);
+	while ((u = hash_next(&m->world.units, &cursor))) /* those that the store knows */
+		manager_begin_http(m, u);
+}
+
+void manager_free_http(struct manager *m)
+{
+	size_t cursor = 0;
+	struct socket_unit *s;
+
+	http_source_free(m->http);
+	while ((s = hash_next(&m->socket_units, &cursor)))
+		free_socket_unit(s);
+	hash_done(&m->socket_units);
+}
