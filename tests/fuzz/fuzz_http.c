@@ -19,7 +19,7 @@ enum {
 	NO_BODIES = 2,    /* answers to HEAD: no body, whatever their heads say */
 	REPEAT_SHIFT = 4, /* taken 2^n times: heads above the limit, long streams */
 	REPEAT_MAX = 11,
-	INPUT_MAX = 1 << 18,
+	INPUT_MAX = 1 << 17,
 	EVENTS_MAX = 4096, /* of an input, the later ones are only counted */
 };
 
@@ -78,15 +78,31 @@ static void note(struct events *e, const struct http_stream *s, uint32_t event, 
 	add(e, &one);
 }
 
+/*
+ * A block of just that size, so that a sanitizer sees the first byte that is read behind it; the
+ * last one again where that has the size.
+ */
+static uint8_t *block_of(size_t n)
+{
+	static uint8_t *last;
+	static size_t size;
+
+	if (size != n) {
+		free(last);
+		last = malloc(n);
+		MUST(last);
+		size = n;
+	}
+	return last;
+}
+
 /* One segment; false: there is nothing more to be had of this direction. */
 static bool feed(struct http_stream *s, const uint8_t *data, uint32_t n, uint8_t how, uint64_t at,
 	struct events *e)
 {
-	/* A block of just that size: a sanitizer sees the first byte that is read behind it. */
-	uint8_t *segment = malloc(n);
+	uint8_t *segment = block_of(n);
 	uint32_t taken = 0;
 
-	MUST(segment);
 	memcpy(segment, data, n);
 	while (taken < n && s->stage != HTTP_FOREIGN && s->stage != HTTP_UNTIL_CLOSE) {
 		enum http_event event;
@@ -102,7 +118,6 @@ static bool feed(struct http_stream *s, const uint8_t *data, uint32_t n, uint8_t
 			http_after_head(s, is_bodiless(how, s->status));
 		check_stream(s);
 	}
-	free(segment);
 	return s->stage != HTTP_FOREIGN && s->stage != HTTP_UNTIL_CLOSE;
 }
 
@@ -173,12 +188,12 @@ static bool model_request(struct model *m, const char *line, size_t n)
 		word++;
 	if (word < 3 || word + 1 >= n || line[word] != ' ')
 		return false;
-	if (n < HTTP_LINE && (n < 8 || !begins(line + n - 8, 7, "http/1.")))
+	if (n < HTTP_LINE && (n < 8 || memcmp(line + n - 8, "HTTP/1.", 7) != 0))
 		return false;
 	for (uint32_t i = 1; i < HTTP_METHODS; i++)
 		if (strlen(names[i]) == word && memcmp(names[i], line, word) == 0)
 			m->first.what = i;
-	return m->first.what == HTTP_CONNECT || strchr("/*hH", line[word + 1]);
+	return m->first.what == HTTP_CONNECT || memchr("/*hH", line[word + 1], 4);
 }
 
 static bool model_status(struct model *m, const char *line, size_t n)
