@@ -546,11 +546,29 @@ static __attribute__((noinline)) struct connection *begin_connection(
 	return c;
 }
 
+/* A segment of a connection that is known. */
+static __always_inline void take_packet(
+	struct __sk_buff *skb, struct connection *c, const struct packet *p, bool ingress)
+{
+	struct http_totals *t = totals_of(c->unit);
+
+	if (!t)
+		return;
+	if (p->length && !(p->flags & TCP_SYN))
+		take_payload(skb, c, t, p, ingress);
+	if (p->flags & (TCP_FIN | TCP_RST)) {
+		/* A reset that TCP will not believe changes nothing. */
+		if (ingress && (!c->in_known || (s32)(p->sequence - c->in_next) <= WINDOW_MAX))
+			c->client_gone = 1;
+		else if (!ingress && c->out.stage == HTTP_UNTIL_CLOSE && c->role == ROLE_SERVER)
+			answer_ends(c, t, bpf_ktime_get_ns());
+	}
+}
+
 static __always_inline int packet_passes(struct __sk_buff *skb, bool ingress)
 {
 	struct bpf_sock *sk = skb->sk;
 	struct connection *c;
-	struct http_totals *t;
 	struct packet p = {};
 	u32 state;
 
@@ -577,18 +595,7 @@ static __always_inline int packet_passes(struct __sk_buff *skb, bool ingress)
 		if (!c)
 			return 1;
 	}
-	t = totals_of(c->unit);
-	if (!t)
-		return 1;
-	if (p.length && !(p.flags & TCP_SYN))
-		take_payload(skb, c, t, &p, ingress);
-	if (p.flags & (TCP_FIN | TCP_RST)) {
-		/* A reset that TCP will not believe changes nothing. */
-		if (ingress && (!c->in_known || (s32)(p.sequence - c->in_next) <= WINDOW_MAX))
-			c->client_gone = 1;
-		else if (!ingress && c->out.stage == HTTP_UNTIL_CLOSE && c->role == ROLE_SERVER)
-			answer_ends(c, t, bpf_ktime_get_ns());
-	}
+	take_packet(skb, c, &p, ingress);
 	return 1;
 }
 
