@@ -20,6 +20,7 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 #define TCP_SYN_SENT 2
 #define TCP_SYN_RECV 3
 #define TCP_CLOSE 7
+#define TCP_LAST_ACK 9
 #define TCP_LISTEN 10
 #define AF_INET6 10
 #define PF_EXITING 4
@@ -48,9 +49,16 @@ struct {
 	__type(value, struct connection);
 } blank SEC(".maps");
 
-static __always_inline u8 open_requests(const struct connection *c)
+static __always_inline u32 open_requests(const struct connection *c)
 {
-	return (u8)(c->arrived - c->answered) + (c->answered_ns ? 1 : 0);
+	return c->arrived - c->answered + (c->answered_ns ? 1 : 0);
+}
+
+static __always_inline u64 arrival_of(const struct connection *c, u32 request)
+{
+	u32 at = request & PENDING_MASK;
+
+	return c->kept[at] == (u8)request ? c->arrival_ns[at] : c->late_ns;
 }
 
 /* What is open will not be seen to end. */
@@ -103,37 +111,6 @@ static long scan_step(u32 index, struct http_scan *x)
 	return http_scan_step(x);
 }
 
-static __always_inline void request_arrives(struct walk *w)
-{
-	struct connection *c = w->c;
-	u8 at = c->arrived & PENDING_MASK;
-
-	if (!has_detail(w->t, c->unit)) {
-		w->failed = HTTP_UNTRACKED_FULL + 1;
-		return;
-	}
-	/* More in flight than are told apart: the last place stands for all of them. */
-	if ((u8)(c->arrived - c->answered) >= HTTP_PENDING)
-		at = (c->arrived - 1) & PENDING_MASK;
-	c->arrival_ns[at] = w->now;
-	c->method[at] = w->s->method;
-	c->arrived++;
-	count(&w->t->started);
-}
-
-static __always_inline void answer_ends(struct connection *c, struct http_totals *t, u64 now)
-{
-	struct http_detail *d;
-
-	if (!c->answered_ns)
-		return;
-	d = detail_of(t);
-	if (d)
-		observe(d, HTTP_DURATION, class_of(c->answer_status), now - c->answered_ns);
-	c->answered_ns = 0;
-	count(&t->finished);
-}
-
 static __attribute__((noinline)) int write_record(
 	struct connection *c, u32 kind, u64 first_byte_ns, u64 now)
 {
@@ -159,14 +136,48 @@ static __attribute__((noinline)) int write_record(
 	return 0;
 }
 
+static __always_inline void request_arrives(struct walk *w)
+{
+	struct connection *c = w->c;
+	u32 at = c->arrived & PENDING_MASK;
+
+	if (!has_detail(w->t, c->unit)) {
+		if (may_record(w->t, w->now))
+			write_record(c, HTTP_RECORD_FULL, 0, w->now);
+		w->failed = HTTP_UNTRACKED_FULL + 1;
+		return;
+	}
+	if (c->arrived - c->answered < HTTP_PENDING) {
+		c->arrival_ns[at] = w->now;
+		c->kept[at] = (u8)c->arrived;
+	} else
+		c->late_ns = w->now;
+	c->method[c->arrived & METHODS_MASK] = w->s->method;
+	c->arrived++;
+	count(&w->t->started);
+}
+
+static __always_inline void answer_ends(struct connection *c, struct http_totals *t, u64 now)
+{
+	struct http_detail *d;
+
+	if (!c->answered_ns)
+		return;
+	d = detail_of(t);
+	if (d)
+		observe(d, HTTP_DURATION, class_of(c->answer_status), now - c->answered_ns, 1);
+	c->answered_ns = 0;
+	count(&t->finished);
+}
+
 /* The head of a response on a server's connection; true: it has no body, whatever it says. */
 static __always_inline bool answer_begins(struct walk *w)
 {
 	struct connection *c = w->c;
 	u16 status = w->s->status;
-	u8 at = c->answered & PENDING_MASK, method;
+	u64 arrival = arrival_of(c, c->answered), took;
 	struct http_detail *d;
-	u64 took;
+	u8 method;
 	int kind;
 
 	if (status < 200 && status != 101)
@@ -174,17 +185,17 @@ static __always_inline bool answer_begins(struct walk *w)
 	if (c->answered == c->arrived)
 		return status == 204 || status == 304; /* an answer to nothing that we saw */
 	c->joined = 0;
-	method = c->method[at];
-	took = c->begin_ns - c->arrival_ns[at];
+	method = c->method[c->answered & METHODS_MASK];
+	took = c->begin_ns - arrival;
 	d = detail_of(w->t);
 	if (d) {
 		u32 place = code_place[status & 1023];
 
-		observe(d, HTTP_FIRST_BYTE, class_of(status), took);
+		observe(d, HTTP_FIRST_BYTE, class_of(status), took, 1);
 		if (method < HTTP_METHODS && place < HTTP_CODES)
 			count(&d->codes[method][place]);
 	}
-	c->answered_ns = c->arrival_ns[at];
+	c->answered_ns = arrival;
 	c->answer_status = status;
 	c->answered++;
 	kind = record_kind(w->t, status, took, w->now);
@@ -265,12 +276,19 @@ static long walk_step(u32 index, struct walk *w)
 	return 0;
 }
 
+static __always_inline bool begins_with_method(const char *b)
+{
+	return (b[0] == 'G' && b[1] == 'E' && b[2] == 'T') ||
+	       (b[0] == 'P' && (b[1] == 'O' || b[1] == 'U' || b[1] == 'A')) ||
+	       (b[0] == 'H' && b[1] == 'E') || (b[0] == 'D' && b[1] == 'E') ||
+	       (b[0] == 'O' && b[1] == 'P');
+}
+
 /* A segment with something missing before it, outside of a body. */
 static __always_inline void keep_ahead(
-	struct connection *c, struct __sk_buff *skb, const struct packet *p)
+	struct ahead *a, struct __sk_buff *skb, const struct packet *p)
 {
-	struct ahead *a = &c->ahead;
-	char end[4] = {};
+	char begin[8] = {}, end[4] = {};
 
 	if (a->length && a->sequence == p->sequence && a->length >= p->length)
 		return; /* once more */
@@ -279,8 +297,11 @@ static __always_inline void keep_ahead(
 		return;
 	}
 	if (!a->length) {
+		if (p->length >= 8)
+			bpf_skb_load_bytes(skb, p->offset, begin, 8);
 		a->sequence = p->sequence;
 		a->broken = 0;
+		a->method = begins_with_method(begin) ? http_method_of(begin) : HTTP_METHODS;
 	}
 	a->length += p->length;
 	if (p->length >= 4)
@@ -305,10 +326,11 @@ static __always_inline void take_ahead(struct walk *w)
 	else if (!http_wants_lines(s) && s->left >= n)
 		on_event(w, http_skip(s, n));
 	else if (a->ends_head &&
-		 (s->stage == HTTP_HEADERS || (s->seen && s->stage == HTTP_FIRST_LINE))) {
-		/* The rest of a head. A length in it is not known; most requests have none. */
+		 (s->stage == HTTP_HEADERS ||
+			 (s->stage == HTTP_FIRST_LINE && (s->seen || a->method < HTTP_METHODS)))) {
+		/* A head, or the rest of one. A length in it is not known; most have none. */
 		if (s->stage == HTTP_FIRST_LINE)
-			s->method = http_method_of(s->line);
+			s->method = s->seen ? http_method_of(s->line) : a->method;
 		s->seen = 0;
 		on_event(w, HTTP_HEAD_DONE);
 	} else
@@ -347,7 +369,7 @@ static __always_inline int old_bytes(struct walk *w, const struct packet *p)
 		if (!http_wants_lines(s) && s->left >= (u64)beyond)
 			on_event(w, http_skip(s, beyond));
 		else if (w->ingress) {
-			keep_ahead(c, w->skb, p);
+			keep_ahead(&c->ahead, w->skb, p);
 			return -1;
 		} else
 			w->failed = FAILED_LOST;
@@ -356,29 +378,29 @@ static __always_inline int old_bytes(struct walk *w, const struct packet *p)
 	return 0;
 }
 
-static __always_inline bool begins_with_method(const char *b)
+/* What the server of HTTP/2 says first: a frame of SETTINGS on stream 0, RFC 9113, 3.4. */
+static __always_inline bool is_http2_settings(const char *b)
 {
-	return (b[0] == 'G' && b[1] == 'E' && b[2] == 'T') ||
-	       (b[0] == 'P' && (b[1] == 'O' || b[1] == 'U' || b[1] == 'A')) ||
-	       (b[0] == 'H' && b[1] == 'E') || (b[0] == 'D' && b[1] == 'E') ||
-	       (b[0] == 'O' && b[1] == 'P');
+	return b[0] == 0 && b[1] == 0 && b[3] == 4 && b[4] == 0 && b[5] == 0 && b[6] == 0 &&
+	       b[7] == 0;
 }
 
-/* What the first bytes of a connection say. */
+/* What the first bytes of a connection say; `at` is where they lie in the packet. */
 static __always_inline void find_role(struct connection *c, struct http_totals *t,
-	struct __sk_buff *skb, const struct packet *p, bool ingress)
+	struct __sk_buff *skb, u32 at, u32 length, bool ingress)
 {
 	char first[8] = {};
 
-	if (p->length >= 8)
-		bpf_skb_load_bytes(skb, p->offset, first, 8);
+	if (length >= 8)
+		bpf_skb_load_bytes(skb, at, first, 8);
 	else
-		bpf_skb_load_bytes(skb, p->offset, first, 1);
+		bpf_skb_load_bytes(skb, at, first, 1);
 	if (c->role == ROLE_JOINED && !begins_with_method(first))
 		return; /* in the middle of something */
 	if (c->role == ROLE_NEW && ingress == (bool)c->connecting) {
 		/* The side that was called speaks first: mail, databases, shells. */
-		give_up(c, t, HTTP_UNTRACKED_NOT_HTTP);
+		give_up(c, t,
+			is_http2_settings(first) ? HTTP_UNTRACKED_HTTP2 : HTTP_UNTRACKED_NOT_HTTP);
 		return;
 	}
 	if (first[0] == 0x16) {
@@ -398,6 +420,20 @@ static __always_inline void find_role(struct connection *c, struct http_totals *
 	c->role = ingress ? ROLE_SERVER : ROLE_CLIENT;
 	if (ingress)
 		c->out.flags = HTTP_FLAG_RESPONSE;
+}
+
+/* The first bytes of a connection, if these are they: others may have overtaken them. */
+static __always_inline void begin_conversation(struct connection *c, struct http_totals *t,
+	struct __sk_buff *skb, const struct packet *p, bool ingress)
+{
+	s32 beyond = 0;
+
+	if (ingress && c->in_known)
+		beyond = (s32)(p->sequence - c->in_next);
+	if (beyond > 0 && beyond <= WINDOW_MAX)
+		keep_ahead(&c->ahead, skb, p);
+	else if (beyond <= 0 && (u32)-beyond < p->length)
+		find_role(c, t, skb, p->offset + (u32)-beyond, p->length - (u32)-beyond, ingress);
 }
 
 static __always_inline struct http_block *take_block(struct scratch *s, u32 *ret_at)
@@ -423,7 +459,7 @@ __attribute__((noinline)) int take_payload(struct __sk_buff *skb, struct connect
 	if (!c || !t || !p)
 		return 0;
 	if (c->role == ROLE_NEW || c->role == ROLE_JOINED)
-		find_role(c, t, skb, p, ingress);
+		begin_conversation(c, t, skb, p, ingress);
 	/* What a peer answers is not looked at. */
 	if (c->role != ROLE_SERVER && (c->role != ROLE_CLIENT || ingress))
 		return 0;
@@ -480,6 +516,7 @@ static __attribute__((noinline)) int take_early(struct __sk_buff *skb, struct pa
 	if (p->flags & TCP_SYN)
 		p->sequence++;
 	c->early_unit = unit;
+	keep_ahead(&c->ahead, skb, p); /* and whether it was, only the socket will know */
 	take_payload(skb, c, nobody, p, true);
 	return 0;
 }
@@ -524,6 +561,8 @@ static __attribute__((noinline)) struct connection *begin_connection(
 			ends = other;
 		}
 		moved = bpf_map_lookup_elem(&early, &ends);
+		if (moved)
+			moved->ahead.length = 0;
 	}
 	c = bpf_sk_storage_get(&connections, sk, moved, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!c) {
@@ -541,6 +580,10 @@ static __attribute__((noinline)) struct connection *begin_connection(
 	tcp = bpf_tcp_sock(sk);
 	if (tcp && (tcp->bytes_received || tcp->bytes_acked > 1))
 		c->role = ROLE_JOINED;
+	else if (tcp && ingress) {
+		c->in_next = tcp->rcv_nxt;
+		c->in_known = 1;
+	}
 	if (ingress && bpf_map_lookup_elem(&probe_ports, &port))
 		c->role = ROLE_UNTRACKED;
 	return c;
@@ -558,7 +601,8 @@ static __always_inline void take_packet(
 		take_payload(skb, c, t, p, ingress);
 	if (p->flags & (TCP_FIN | TCP_RST)) {
 		/* A reset that TCP will not believe changes nothing. */
-		if (ingress && (!c->in_known || (s32)(p->sequence - c->in_next) <= WINDOW_MAX))
+		if (ingress && !c->server_gone &&
+			(!c->in_known || (s32)(p->sequence - c->in_next) <= WINDOW_MAX))
 			c->client_gone = 1;
 		else if (!ingress && c->out.stage == HTTP_UNTIL_CLOSE && c->role == ROLE_SERVER)
 			answer_ends(c, t, bpf_ktime_get_ns());
@@ -630,10 +674,12 @@ int BPF_PROG(http_read, struct sock *sk)
 	for (int i = 0; i < HTTP_PENDING; i++) {
 		if (c->read == c->arrived)
 			break;
-		c->queue_ns = now - c->arrival_ns[c->read & PENDING_MASK];
-		observe(d, HTTP_QUEUE, HTTP_CLASS_OTHER, c->queue_ns);
+		c->queue_ns = now - arrival_of(c, c->read);
+		observe(d, HTTP_QUEUE, HTTP_CLASS_OTHER, c->queue_ns, 1);
 		c->read++;
 	}
+	if (c->read != c->arrived)
+		observe(d, HTTP_QUEUE, HTTP_CLASS_OTHER, now - c->late_ns, c->arrived - c->read);
 	c->read = c->arrived;
 	return 0;
 }
@@ -656,15 +702,30 @@ static __always_inline void read_socket_ends(struct sock *sk, struct ends *ret)
 
 static __always_inline void connection_begins(struct sock *sk)
 {
-	struct connection *c, *moved;
+	struct connection *c, *moved, *empty;
 	struct ends ends;
+	u32 zero = 0, next;
 
 	read_socket_ends(sk, &ends);
 	moved = bpf_map_lookup_elem(&early, &ends);
-	if (!moved)
+	empty = bpf_map_lookup_elem(&blank, &zero);
+	if (!moved || !empty)
 		return;
+	next = BPF_CORE_READ((struct tcp_sock *)sk, rcv_nxt);
+	/* What came was not the beginning: only that it came is remembered. */
+	if (next - moved->ahead.sequence <= moved->ahead.length) {
+		moved->ahead.length = 0;
+		c = bpf_sk_storage_get(&connections, sk, moved, BPF_SK_STORAGE_GET_F_CREATE);
+	} else {
+		c = bpf_sk_storage_get(&connections, sk, empty, BPF_SK_STORAGE_GET_F_CREATE);
+		if (c && !c->unit) {
+			c->ahead = moved->ahead;
+			c->early_unit = moved->early_unit;
+			c->in_next = next;
+			c->in_known = 1;
+		}
+	}
 	/* Fast Open: its first answer may have moved it already. */
-	c = bpf_sk_storage_get(&connections, sk, moved, BPF_SK_STORAGE_GET_F_CREATE);
 	if (c && !c->unit)
 		adopt_early(c, c->early_unit);
 	bpf_map_delete_elem(&early, &ends);
@@ -674,9 +735,9 @@ static __always_inline u32 why_incomplete(const struct connection *c, struct soc
 {
 	if (BPF_CORE_READ(sk, sk_err) == ETIMEDOUT)
 		return HTTP_TIMED_OUT;
-	if (c->client_gone)
-		return HTTP_CLIENT_RESET;
-	return c->server_died ? HTTP_SERVER_DIED : HTTP_SERVER_RESET;
+	if (c->server_died)
+		return HTTP_SERVER_DIED;
+	return c->client_gone ? HTTP_CLIENT_RESET : HTTP_SERVER_RESET;
 }
 
 /* A connection begins, is closed by one side, or is over: then what is open never will be answered.
@@ -686,7 +747,7 @@ int BPF_PROG(http_state, struct sock *sk, int old_state, int new_state)
 {
 	struct connection *c;
 	struct http_totals *t;
-	u8 open;
+	u32 open;
 
 	if (new_state == TCP_ESTABLISHED) {
 		if (old_state == TCP_SYN_RECV)
@@ -696,9 +757,12 @@ int BPF_PROG(http_state, struct sock *sk, int old_state, int new_state)
 	c = bpf_sk_storage_get(&connections, sk, NULL, 0);
 	if (!c || c->role != ROLE_SERVER)
 		return 0;
-	if (old_state == TCP_ESTABLISHED &&
-		BPF_CORE_READ((struct task_struct *)bpf_get_current_task(), flags) & PF_EXITING)
-		c->server_died = 1;
+	/* The server closes, or the client's FIN or RST, which was seen before, is taken. */
+	if (new_state == TCP_LAST_ACK || (old_state == TCP_ESTABLISHED && !c->client_gone)) {
+		c->server_gone = 1;
+		if (BPF_CORE_READ((struct task_struct *)bpf_get_current_task(), flags) & PF_EXITING)
+			c->server_died = 1;
+	}
 	if (new_state != TCP_CLOSE)
 		return 0;
 	t = totals_of(c->unit);
@@ -725,8 +789,8 @@ int http_walk(struct bpf_iter__bpf_sk_storage_map *ctx)
 {
 	struct connection *c = ctx->value;
 	struct http_totals *t;
+	u32 waiting, unread;
 	u64 oldest;
-	u8 waiting, unread;
 
 	if (!c || c->role != ROLE_SERVER)
 		return 0;
@@ -742,7 +806,9 @@ int http_walk(struct bpf_iter__bpf_sk_storage_map *ctx)
 #pragma unroll
 		for (int i = 0; i < HTTP_PENDING; i++)
 			if ((c->answered & PENDING_MASK) == i)
-				arrival = *(volatile u64 *)&c->arrival_ns[i];
+				arrival = *(volatile u8 *)&c->kept[i] == (u8)c->answered
+						  ? *(volatile u64 *)&c->arrival_ns[i]
+						  : c->late_ns;
 		if (!oldest)
 			oldest = arrival;
 		if (!t->oldest_unanswered_ns || arrival < t->oldest_unanswered_ns)

@@ -10,6 +10,7 @@
 #include "http_packet.h"
 
 #define PENDING_MASK (HTTP_PENDING - 1)
+#define METHODS_MASK (HTTP_METHODS_PENDING - 1)
 #define TREE_DEPTH 12 /* cgroups between the root and a process, slices included */
 /* Handshakes that carry data and are not over yet. */
 #define EARLY_MAX 256
@@ -25,35 +26,38 @@ enum role {
 /* Segments that came before what is ahead of them, as one stretch. */
 struct ahead {
 	u32 sequence, length; /* length 0: there are none */
-	u8 ends_head;         /* its last four bytes are an empty line's */
-	u8 broken;            /* there is more than one stretch */
+	u8 method;    /* its first bytes are those of a request; HTTP_METHODS: they are not */
+	u8 ends_head; /* its last four bytes are an empty line's */
+	u8 broken;    /* there is more than one stretch */
 };
 
 struct connection {
 	struct http_stream in, out;
-	u64 arrival_ns[HTTP_PENDING];
-	u64 begin_ns;    /* first byte of the answer that is leaving */
+	u64 arrival_ns[HTTP_PENDING]; /* of request i at i % HTTP_PENDING, if .kept says so */
+	u64 late_ns;                  /* arrival of the last one that found no place there */
+	u64 begin_ns;                 /* first byte of the answer that is leaving */
 	u64 answered_ns; /* arrival of the request whose answer's body is on its way; 0: none */
 	u64 queue_ns;    /* how long the last request that was read had waited */
 	u32 in_next, out_next; /* sequence numbers */
 	u32 unit;              /* place in `totals` */
 	u32 early_unit;        /* the same, while it counts for nobody in `early` */
+	/* Requests so far: arrived (written by ingress), answered (egress), read. */
+	u32 arrived, answered, read;
 	/* Of the segment that is being looked at, egress and ingress: next byte, and bytes that
 	 * come. */
 	struct cursor {
 		u32 offset, left;
 	} cursors[2];
 	struct ahead ahead;
-	u16 answer_status; /* of .answered_ns */
-	u8 method[HTTP_PENDING];
-	/* Counters modulo 256 of requests: arrived (written by ingress), answered (egress), read.
-	 */
-	u8 arrived, answered, read;
+	u16 answer_status;     /* of .answered_ns */
+	u8 kept[HTTP_PENDING]; /* number of the request, modulo 256, whose arrival is kept */
+	u8 method[HTTP_METHODS_PENDING];
 	u8 role;
 	u8 in_known, out_known; /* in_next and out_next are valid */
 	u8 connecting;          /* this side began it */
 	u8 joined;              /* met in the middle, and no answer understood since */
-	u8 client_gone;         /* it has sent FIN or RST */
+	u8 client_gone;         /* it has sent FIN or RST, before the server did */
+	u8 server_gone;         /* the other way round */
 	u8 server_died;         /* closed for a process that ended */
 };
 

@@ -108,7 +108,8 @@ static __always_inline u32 class_of(u16 status)
 	return status >= 200 && status < 600 ? status / 100 - 1 : HTTP_CLASS_OTHER;
 }
 
-static __always_inline void observe(struct http_detail *d, u32 clock, u32 class, u64 ns)
+/* The same duration n times. */
+static __always_inline void observe(struct http_detail *d, u32 clock, u32 class, u64 ns, u32 n)
 {
 	u32 bucket = bucket_of(ns);
 
@@ -116,9 +117,18 @@ static __always_inline void observe(struct http_detail *d, u32 clock, u32 class,
 	 * take it away. */
 	__asm__ volatile("" : "+r"(class));
 	if (bucket < HTTP_BUCKETS && clock < HTTP_CLOCKS && class < HTTP_CLASSES) {
-		count(&d->histograms[clock][class][bucket]);
-		__sync_fetch_and_add(&d->sums_ns[clock][class], ns);
+		__sync_fetch_and_add(&d->histograms[clock][class][bucket], n);
+		__sync_fetch_and_add(&d->sums_ns[clock][class], ns * n);
 	}
+}
+
+/* Whether the unit may make a record now. */
+static __always_inline bool may_record(struct http_totals *t, u64 now)
+{
+	if (now - t->last_record_ns < RECORD_EVERY_NS)
+		return false;
+	t->last_record_ns = now;
+	return true;
 }
 
 /* Whether an answer is worth a record: one above the limit, or the first 5xx after quiet. */
@@ -133,10 +143,7 @@ static __always_inline int record_kind(struct http_totals *t, u16 status, u64 to
 	}
 	if (kind < 0 && t->slow_ns && took_ns > t->slow_ns)
 		kind = HTTP_RECORD_SLOW;
-	if (kind < 0 || now - t->last_record_ns < RECORD_EVERY_NS)
-		return -1;
-	t->last_record_ns = now;
-	return kind;
+	return kind >= 0 && may_record(t, now) ? kind : -1;
 }
 
 #endif

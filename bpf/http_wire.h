@@ -29,7 +29,10 @@ enum {
 	HTTP_BUCKETS = 167, /* 166 bounds, and what is above them */
 	/* Places for status codes of a unit: place 0 for those that are not known. */
 	HTTP_CODES = 72,
-	HTTP_PENDING = 8, /* requests that one connection may have in flight and be told apart */
+	/* Requests in flight on one connection whose arrivals are told apart; of more, the last
+	 * one's stands for all. */
+	HTTP_PENDING = 8,
+	HTTP_METHODS_PENDING = 64, /* the same of methods: an answer to HEAD has no body */
 };
 
 enum http_clock {
@@ -98,7 +101,7 @@ struct http_detail {
 enum http_record_kind {
 	HTTP_RECORD_SLOW,  /* above the unit's latency limit */
 	HTTP_RECORD_ERROR, /* a 5xx after a minute without one */
-	HTTP_RECORD_FULL,  /* no room for another unit's details */
+	HTTP_RECORD_FULL,  /* no room for its details: more units speak HTTP than MaxHTTPUnits= */
 };
 
 /* Rare; in the ring `records`. */
@@ -112,8 +115,9 @@ struct http_record {
 	__u16 status;
 	__u16 method;
 	__u32 reserved;
-	char line[64];     /* the request's first line, cut; no zero at its end where it is full */
-	char trace_id[32]; /* of traceparent, hexadecimal; zeros: it had none */
+	char line[HTTP_LINE]; /* the request's first line, cut; no zero at its end where it is full
+			       */
+	char trace_id[32];    /* of traceparent, hexadecimal; zeros: it had none */
 };
 
 /* Registered by IANA, and those that common servers use besides: nginx 444, 499; proxies 520 to

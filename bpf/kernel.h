@@ -167,14 +167,13 @@ struct sock_common {
 	struct in6_addr skc_v6_daddr, skc_v6_rcv_saddr;
 };
 
-struct sock_cgroup_data {
-	struct cgroup *cgroup; /* since 5.16 nothing else */
-};
-
 struct sock {
 	struct sock_common __sk_common;
 	int sk_err;
-	struct sock_cgroup_data sk_cgrp_data;
+};
+
+struct tcp_sock {
+	u32 rcv_nxt;
 };
 
 struct bpf_iter__bpf_sk_storage_map {

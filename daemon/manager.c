@@ -270,6 +270,7 @@ static int open_all(struct manager *m)
 	r = systemd_new(&m->systemd, m->bus, &m->world, &manager_systemd_handlers, m);
 	if (r < 0)
 		return log_error_errno(r, "cannot ask systemd");
+	manager_read_socket_units(m);
 	open_metrics(m);
 	api_set_dump_metrics(m->api, dump_metrics, m);
 	report_start(m);

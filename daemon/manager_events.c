@@ -157,7 +157,7 @@ static void on_cgroup(void *userdata, uint64_t id, const char *name, const char 
 	struct unit *u;
 
 	if (str_has_suffix(name, ".socket")) {
-		manager_socket_cgroup(m, name, id, path);
+		manager_socket_born(m, name, id, path);
 		return;
 	}
 	u = manager_watch(m, name);
@@ -336,7 +336,6 @@ static void read_files(struct manager *m, struct unit *u, const struct unit_file
 		files->fragment, files->drop_ins, &rule, &present, error, sizeof(error));
 	take_own_rule(u, present ? &rule : NULL);
 	manager_apply_settings(m, u);
-	manager_take_sockets(m, u, files->triggered_by);
 	if (*error && !str_eq(error, before))
 		manager_tell_unit(m, u, MESSAGE_CONFIG_ERROR, LOG_WARNING,
 			"its [X-Mendd] section is not used: %s", error);
@@ -410,6 +409,11 @@ static void on_job(void *userdata, const char *unit, uint32_t id, const char *re
 	systemd_read(m->systemd, u);
 }
 
+static void on_socket(void *userdata, const char *socket, const char *service)
+{
+	manager_socket_starts(userdata, socket, service);
+}
+
 static void on_complete(void *userdata)
 {
 	struct manager *m = userdata;
@@ -428,6 +432,7 @@ const struct systemd_handlers manager_systemd_handlers = {
 	.on_facts = on_facts,
 	.on_no_facts = on_no_facts,
 	.on_job = on_job,
+	.on_socket = on_socket,
 	.on_complete = on_complete,
 };
 

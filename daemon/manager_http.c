@@ -5,15 +5,17 @@
  * service; here both come together. What is measured, edge/http.h says; what it means, the judges.
  */
 #include "manager.h"
+#include "base/clock.h"
 
 /* Hosts have some tens. */
 #define SOCKET_UNITS_MAX 1024
+#define TELL_EVERY_NS (60 * NSEC_PER_SEC)
 
 /* Its listening sockets, and with them all connections, belong to its cgroup. */
 struct socket_unit {
-	char *service;   /* owned; NULL: not known yet */
-	uint64_t cgroup; /* 0: it has none */
-	char *path;      /* owned; of the cgroup */
+	char *service; /* owned; NULL: not known yet */
+	uint64_t cgroup;
+	char *path; /* owned; of the cgroup */
 	char name[];
 };
 
@@ -67,12 +69,6 @@ static void free_socket_unit(struct socket_unit *s)
 	free(s);
 }
 
-static void drop_if_empty(struct manager *m, struct socket_unit *s)
-{
-	if (!s->service && !s->cgroup)
-		free_socket_unit(hash_remove_str(&m->socket_units, s->name));
-}
-
 static void measure_socket(struct manager *m, const struct socket_unit *s)
 {
 	struct unit *u = s->service ? world_unit(&m->world, s->service) : NULL;
@@ -81,7 +77,7 @@ static void measure_socket(struct manager *m, const struct socket_unit *s)
 		measure(m, u, s->cgroup, s->path);
 }
 
-void manager_socket_cgroup(struct manager *m, const char *name, uint64_t cgroup, const char *path)
+void manager_socket_born(struct manager *m, const char *name, uint64_t cgroup, const char *path)
 {
 	struct socket_unit *s = socket_unit(m, name);
 
@@ -91,6 +87,8 @@ void manager_socket_cgroup(struct manager *m, const char *name, uint64_t cgroup,
 	s->path = strdup(path);
 	s->cgroup = cgroup;
 	measure_socket(m, s);
+	if (m->systemd)
+		systemd_read_socket(m->systemd, name);
 }
 
 void manager_socket_gone(struct manager *m, const char *name, uint64_t cgroup)
@@ -99,66 +97,46 @@ void manager_socket_gone(struct manager *m, const char *name, uint64_t cgroup)
 
 	if (m->http)
 		http_source_detach(m->http, cgroup);
-	if (!s || s->cgroup != cgroup)
-		return;
-	s->cgroup = 0;
-	drop_if_empty(m, s);
+	if (s && s->cgroup == cgroup)
+		free_socket_unit(hash_remove_str(&m->socket_units, name));
 }
 
-static bool contains(char *const *names, const char *name)
+void manager_socket_starts(struct manager *m, const char *name, const char *service)
 {
-	for (; names && *names; names++)
-		if (str_eq(*names, name))
-			return true;
-	return false;
+	struct socket_unit *s = hash_get_str(&m->socket_units, name);
+
+	if (!s || (s->service && str_eq(s->service, service)))
+		return;
+	if (s->service && m->http)
+		http_source_detach(m->http, s->cgroup);
+	free(s->service);
+	s->service = strdup(service);
+	measure_socket(m, s);
 }
 
-static void release_sockets(struct manager *m, const char *service, char *const *still)
+void manager_read_socket_units(struct manager *m)
 {
 	size_t cursor = 0;
 	struct socket_unit *s;
 
-	while ((s = hash_next(&m->socket_units, &cursor))) {
-		if (!s->service || !str_eq(s->service, service) || contains(still, s->name))
-			continue;
-		if (m->http && s->cgroup)
-			http_source_detach(m->http, s->cgroup);
-		free(s->service);
-		s->service = NULL;
-		drop_if_empty(m, s);
-	}
-}
-
-void manager_take_sockets(struct manager *m, struct unit *u, char *const *triggered_by)
-{
-	release_sockets(m, u->name, triggered_by);
-	for (char *const *name = triggered_by; name && *name; name++) {
-		struct socket_unit *s =
-			str_has_suffix(*name, ".socket") ? socket_unit(m, *name) : NULL;
-
-		if (!s)
-			continue;
-		free(s->service);
-		s->service = strdup(u->name);
-		measure_socket(m, s);
-	}
+	while ((s = hash_next(&m->socket_units, &cursor)))
+		systemd_read_socket(m->systemd, s->name);
 }
 
 /* --- units ------------------------------------------------------------------------------------ */
 
 void manager_apply_http(struct manager *m, struct unit *u)
 {
-	const struct unit_settings *s = &u->settings;
 	size_t cursor = 0;
-	struct socket_unit *socket;
+	struct socket_unit *s;
 
 	if (!m->http)
 		return;
 	measure(m, u, u->cgroup_id, u->facts.cgroup);
-	while ((socket = hash_next(&m->socket_units, &cursor)))
-		if (socket->service && str_eq(socket->service, u->name))
-			measure_socket(m, socket);
-	http_source_limit(m->http, u->name, s->http_latency_p99_ns);
+	while ((s = hash_next(&m->socket_units, &cursor)))
+		if (s->service && str_eq(s->service, u->name))
+			measure_socket(m, s);
+	http_source_limit(m->http, u->name, u->settings.http_latency_p99_ns);
 }
 
 void manager_begin_http(struct manager *m, struct unit *u)
@@ -169,9 +147,14 @@ void manager_begin_http(struct manager *m, struct unit *u)
 
 void manager_end_http(struct manager *m, struct unit *u)
 {
-	release_sockets(m, u->name, NULL);
+	size_t cursor = 0;
+	struct socket_unit *s;
+
 	if (!m->http)
 		return;
+	while ((s = hash_next(&m->socket_units, &cursor)))
+		if (s->service && str_eq(s->service, u->name))
+			http_source_detach(m->http, s->cgroup);
 	http_source_detach(m->http, u->cgroup_id);
 	http_source_forget(m->http, u->name);
 }
@@ -182,9 +165,19 @@ static void on_record(void *userdata, const char *unit, const struct http_record
 {
 	struct manager *m = userdata;
 	struct unit *u = world_unit(&m->world, unit);
+	struct unit_edge *e;
 
-	if (u && u->http)
+	if (!u || !u->http || !u->edge)
+		return;
+	e = u->edge;
+	if (r->kind != HTTP_RECORD_FULL)
 		u->http->example = *r;
+	/* The kernel makes up to ten a second: the journal gets the first of them. */
+	if (r->kind != HTTP_RECORD_ERROR && e->http_told_ns &&
+		clock_since_ns(r->time_ns, e->http_told_ns) < TELL_EVERY_NS)
+		return;
+	e->http_told_ns = r->time_ns;
+	manager_tell_http(m, u, r);
 }
 
 void manager_open_http(struct manager *m)

@@ -16,11 +16,10 @@
 
 struct systemd;
 
-/* Where a unit's files are, and what starts it; borrowed for the call. */
+/* Where a unit's files are; borrowed for the call. */
 struct unit_files {
-	const char *fragment;      /* "" none */
-	char *const *drop_ins;     /* NULL-terminated; may be NULL */
-	char *const *triggered_by; /* names of .socket, .timer … units; the same */
+	const char *fragment;  /* "" none */
+	char *const *drop_ins; /* NULL-terminated; may be NULL */
 };
 
 struct systemd_handlers {
@@ -36,6 +35,8 @@ struct systemd_handlers {
 	/* A job for the unit was queued (result NULL) or has ended ("done", "failed", "canceled"
 	 * …). */
 	void (*on_job)(void *userdata, const char *unit, uint32_t id, const char *result);
+	/* The socket unit starts this service; answers systemd_read_socket(). */
+	void (*on_socket)(void *userdata, const char *socket, const char *service);
 	/* All units that were loaded at the start have been read. */
 	void (*on_complete)(void *userdata);
 };
@@ -62,6 +63,9 @@ int systemd_read_quick(struct systemd *s, struct unit *u);
 
 /* Reads everything of the unit, also its files' paths and its policy. */
 int systemd_read_all(struct systemd *s, struct unit *u);
+
+/* Asks which service the socket unit starts. */
+int systemd_read_socket(struct systemd *s, const char *name);
 
 /* Asks PID 1 for all its services again: each is offered to the manager through on_unit. */
 int systemd_list(struct systemd *s);

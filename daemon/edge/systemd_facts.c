@@ -48,7 +48,6 @@ void facts_extra_done(struct facts_extra *e)
 	strv_free(e->drop_ins);
 	strv_free(e->requires);
 	strv_free(e->binds_to);
-	strv_free(e->triggered_by);
 	*e = (struct facts_extra) {};
 }
 
@@ -111,11 +110,10 @@ static int read_value(sd_bus_message *m, const struct property *p, void *field)
 
 static int read_extra(sd_bus_message *m, const char *name, struct facts_extra *e)
 {
-	char ***list = str_eq(name, "DropInPaths")   ? &e->drop_ins
-		       : str_eq(name, "Requires")    ? &e->requires
-		       : str_eq(name, "BindsTo")     ? &e->binds_to
-		       : str_eq(name, "TriggeredBy") ? &e->triggered_by
-						     : NULL;
+	char ***list = str_eq(name, "DropInPaths") ? &e->drop_ins
+		       : str_eq(name, "Requires")  ? &e->requires
+		       : str_eq(name, "BindsTo")   ? &e->binds_to
+						   : NULL;
 	const char *text;
 	int r;
 
@@ -131,7 +129,7 @@ static int read_extra(sd_bus_message *m, const char *name, struct facts_extra *e
 static bool is_extra(const char *name)
 {
 	return str_eq(name, "FragmentPath") || str_eq(name, "DropInPaths") ||
-	       str_eq(name, "Requires") || str_eq(name, "BindsTo") || str_eq(name, "TriggeredBy");
+	       str_eq(name, "Requires") || str_eq(name, "BindsTo");
 }
 
 int facts_read_variant(

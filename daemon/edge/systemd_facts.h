@@ -12,7 +12,6 @@ struct facts_extra {
 	char **drop_ins;
 	char **requires;
 	char **binds_to;
-	char **triggered_by;
 };
 
 void facts_extra_done(struct facts_extra *e);

@@ -147,8 +147,7 @@ static void finish_reading(struct reading *r)
 		s->handlers->on_no_facts(s->userdata, u);
 	else if (u) {
 		struct unit_files files = { .fragment = r->extra.fragment ? r->extra.fragment : "",
-			.drop_ins = r->extra.drop_ins,
-			.triggered_by = r->extra.triggered_by };
+			.drop_ins = r->extra.drop_ins };
 
 		/* Not asked for, and most likely different now. */
 		if (r->depth < DEPTH_CHANGING && r->facts.active != u->facts.active)

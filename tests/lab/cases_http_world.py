@@ -233,7 +233,7 @@ def accounting(t):
     before = int(u.get("IPIngressBytes"))
     once(u.port, "POST", "/status/200", tally=tally, body=b"x" * 100_000)
     grew = int(u.get("IPIngressBytes")) - before
-    expect(f"IPIngressBytes grew by {grew}", 100_000 < grew < 110_000, True)
+    expect(f"IPIngressBytes grew by {grew}", 100_000 < grew < 200_000, True)
     try:
         Client(u.port, source="127.0.0.99", timeout=0.5)
         raise Failure("IPAddressDeny= has let it through")
@@ -337,10 +337,11 @@ def sleeper(t):
     for thread in threads:
         thread.join()
     seen = truth.check({("GET", 200): 20})
-    compare_times(truth, seen, "mendd_http_first_byte_seconds", times, 0.01)
+    compare_times(truth, seen, "mendd_http_first_byte_seconds", times, 0.03)
     expect("none was faster than it slept", truth.bucket(seen, "mendd_http_first_byte_seconds", 0.1), 0)
     times.sort()
-    p50 = wait("the median on D-Bus", lambda: u.mendd()["HTTPFirstByteP50USec"]) / 1e6
+    none = 2**64 - 1
+    p50 = wait("the median on D-Bus", lambda: u.mendd()["HTTPFirstByteP50USec"] % none) / 1e6
     t.say(f"median: client {times[10]:.4f} s, mendd {p50:.4f} s; most {times[-1]:.4f} s")
     expect("the median within the histogram's resolution", 0.1 <= p50 <= times[-1] * 1.1, True)
 
@@ -360,7 +361,7 @@ def queue_of(t, u, milliseconds):
     got = truth.seconds(seen, "mendd_http_queue_seconds")
     t.say(f"first bytes after {sum(times):.3f} s in all; queued: mendd {got:.3f} s, clients {sum(queued):.3f} s")
     expect("time in the queue", abs(got - sum(queued)) < 0.03 * SLOW * len(times), True)
-    expect("the others' work is queueing, one's own is not", got > 0.8 * work * 45, True)
+    expect("the others' work is queueing, one's own is not", got > 0.5 * work * 45, True)
 
 
 @case("HTTP: ten clients of a server with one thread: they queue, and the queue is told")
