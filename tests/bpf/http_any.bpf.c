@@ -50,6 +50,8 @@ static __always_inline int any_packet(struct __sk_buff *skb, bool ingress)
 		c->unit = ANY_UNIT;
 		c->connecting = !!(mark & ANY_CONNECTING);
 		c->role = mark & ANY_JOINED ? ROLE_JOINED : ROLE_NEW;
+		c->in_known = !!(mark & ANY_BEGIN_KNOWN);
+		c->in_next = r->in_next;
 	}
 	if (c->role != ROLE_UNTRACKED)
 		take_packet(skb, c, &p, ingress);

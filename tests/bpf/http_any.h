@@ -10,6 +10,7 @@ enum {
 	/* A packet's mark says which connection it is of, and how that one began. */
 	ANY_CONNECTING = 0x100,
 	ANY_JOINED = 0x200,
+	ANY_BEGIN_KNOWN = 0x400, /* .in_next says where, as TCP does of its sockets */
 	ANY_UNIT = 1,
 };
 

@@ -38,9 +38,9 @@ enum { ROLE_SERVER = 2, ROLE_UNTRACKED = 4 };
 struct fixture {
 	struct http *http;
 	struct http_any *any;
-	struct http_totals *totals;       /* mapped */
-	struct http_detail *details;      /* mapped */
-	const struct any_report *reports; /* mapped */
+	struct http_totals *totals;  /* mapped */
+	struct http_detail *details; /* mapped */
+	struct any_report *reports;  /* mapped */
 	struct random random;
 	unsigned int runs;
 	bool pages; /* packets may have a part that is not linear */
@@ -195,7 +195,7 @@ static void test_attached(struct fixture *f)
 /* --- any packet at a connection in any state ---------------------------------------------------
  */
 
-static void begin(struct fixture *f, uint32_t subject)
+static void begin(struct fixture *f, uint32_t subject, uint32_t first)
 {
 	static uint8_t zero[1 << 16];
 	size_t size = bpf_map__value_size(f->any->maps.subjects);
@@ -203,7 +203,8 @@ static void begin(struct fixture *f, uint32_t subject)
 	if (size > sizeof(zero) || bpf_map__update_elem(f->any->maps.subjects, &subject,
 					   sizeof(subject), zero, size, BPF_ANY) < 0)
 		fail("cannot reset a connection of %zu bytes: %m", size);
-	memset((void *)(uintptr_t)&f->reports[subject], 0, sizeof(f->reports[subject]));
+	memset(&f->reports[subject], 0, sizeof(f->reports[subject]));
+	f->reports[subject].in_next = first;
 }
 
 static void reset_counts(struct fixture *f)
@@ -258,11 +259,12 @@ static void test_anything(struct fixture *f)
 	unsigned int i = 0;
 
 	while (i < f->runs) {
-		static const uint32_t marks[] = { 0, 0, 0, ANY_CONNECTING, ANY_JOINED };
+		static const uint32_t marks[] = { 0, 0, ANY_BEGIN_KNOWN, ANY_CONNECTING,
+			ANY_JOINED };
 		uint32_t mark = marks[random_below(&f->random, 5)];
 		uint32_t first = random_next(&f->random) << 8;
 
-		begin(f, 0);
+		begin(f, 0, first);
 		reset_counts(f);
 		for (uint32_t n = 1 + random_below(&f->random, 40); n > 0; n--, i++) {
 			const struct any_report *r = &f->reports[0];
@@ -448,8 +450,8 @@ static void send_segment(struct talk *t, struct stream *s, size_t from, size_t t
 
 	packet_segment(
 		&p, t->v6, s->first + (uint32_t)from, TCP_FLAG_ACK, s->bytes + from, to - from);
-	run(bpf_program__fd(ingress ? any->progs.any_in : any->progs.any_out), &p, t->subject,
-		any_linear(t->f, &p));
+	run(bpf_program__fd(ingress ? any->progs.any_in : any->progs.any_out), &p,
+		t->subject | ANY_BEGIN_KNOWN, any_linear(t->f, &p));
 	check_in_flight(t->f, t->subject, "in a conversation");
 }
 
@@ -551,6 +553,12 @@ static void show(const struct fixture *f, const struct conversation *c)
 	for (int i = 0; i < HTTP_UNTRACKED_REASONS; i++)
 		printf(" %llu", (unsigned long long)t->untracked[i]);
 	puts("");
+	for (int m = 0; m < HTTP_METHODS; m++)
+		for (int i = 0; i < HTTP_CODES; i++)
+			if (f->details[1].codes[m][i] != c->codes[m][i])
+				printf("method %d, place %d: %llu instead of %llu\n", m, i,
+					(unsigned long long)f->details[1].codes[m][i],
+					(unsigned long long)c->codes[m][i]);
 }
 
 static void test_conversations(struct fixture *f, bool repeats, bool swaps, const char *name)
@@ -563,7 +571,7 @@ static void test_conversations(struct fixture *f, bool repeats, bool swaps, cons
 		uint64_t before = f->random.state;
 
 		make(&c, &f->random, swaps);
-		begin(f, 0);
+		begin(f, 0, c.in.first);
 		reset_counts(f);
 		talk(&t);
 		if (is_exact(f, &c) && !untracked(f))
@@ -633,7 +641,7 @@ static void test_two_cpus(struct fixture *f)
 	struct race race = { .f = f, .n = f->runs / 4 };
 	pthread_t a, b;
 
-	begin(f, 0);
+	begin(f, 0, 0);
 	reset_counts(f);
 	if (pthread_create(&a, NULL, ask, &race) || pthread_create(&b, NULL, answer, &race))
 		fail("no threads: %m");
@@ -670,7 +678,7 @@ static void read_options(int argc, char **argv, struct fixture *f)
 
 int main(int argc, char **argv)
 {
-	struct fixture f = { .random = { .state = 20240521 }, .runs = 40000 };
+	struct fixture f = { .random = { .state = 20240521 }, .runs = 100000 };
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	read_options(argc, argv, &f);
