@@ -28,6 +28,7 @@ struct ahead {
 	u32 sequence, length; /* length 0: there are none */
 	u8 method;    /* its first bytes are those of a request; HTTP_METHODS: they are not */
 	u8 ends_head; /* its last four bytes are an empty line's */
+	u8 heads;     /* how many empty lines there are in it; at least 8: very many */
 	u8 broken;    /* there is more than one stretch */
 };
 
