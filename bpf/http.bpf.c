@@ -662,6 +662,8 @@ static __attribute__((noinline)) int take_early(struct __sk_buff *skb, struct pa
 	if (p->flags & TCP_SYN)
 		p->sequence++;
 	c->early_unit = unit;
+	c->early_from = p->sequence;
+	c->early_length = p->length;
 	keep_ahead(&c->ahead, skb, p); /* and whether it was, only the socket will know */
 	take_payload(skb, c, nobody, p, true);
 	return 0;
@@ -707,8 +709,6 @@ static __attribute__((noinline)) struct connection *begin_connection(
 			ends = other;
 		}
 		moved = bpf_map_lookup_elem(&early, &ends);
-		if (moved)
-			moved->ahead.length = 0;
 	}
 	c = bpf_sk_storage_get(&connections, sk, moved, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!c) {
@@ -859,13 +859,13 @@ static __always_inline void connection_begins(struct sock *sk)
 		return;
 	next = BPF_CORE_READ((struct tcp_sock *)sk, rcv_nxt);
 	/* What came was not the beginning: only that it came is remembered. */
-	if (next - moved->ahead.sequence <= moved->ahead.length) {
-		moved->ahead.length = 0;
+	if (next - moved->early_from <= moved->early_length)
 		c = bpf_sk_storage_get(&connections, sk, moved, BPF_SK_STORAGE_GET_F_CREATE);
-	} else {
+	else {
 		c = bpf_sk_storage_get(&connections, sk, empty, BPF_SK_STORAGE_GET_F_CREATE);
 		if (c && !c->unit) {
 			c->ahead = moved->ahead;
+			c->ahead.length = moved->early_length;
 			c->early_unit = moved->early_unit;
 			c->in_next = next;
 			c->in_known = 1;

@@ -41,7 +41,8 @@ struct connection {
 	u64 queue_ns;    /* how long the last request that was read had waited */
 	u32 in_next, out_next; /* sequence numbers */
 	u32 unit;              /* place in `totals` */
-	u32 early_unit;        /* the same, while it counts for nobody in `early` */
+	/* While in `early`, where it counts for nobody: the same, and the data that came. */
+	u32 early_unit, early_from, early_length;
 	/* Requests so far: arrived (written by ingress), answered (egress), read. */
 	u32 arrived, answered, read;
 	/* Of the segment that is being looked at, egress and ingress: next byte, and bytes that
