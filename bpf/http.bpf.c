@@ -27,10 +27,24 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 #define ETIMEDOUT 110
 /* What lies further ahead of the next byte than any window is no part of this connection. */
 #define WINDOW_MAX (1 << 26)
+/*
+ * Messages and chunks in one packet: of 64 KiB, as many as there can be (a chunk of one byte takes
+ * six, and two steps). In larger ones there may be more; then it is said that they are lost.
+ */
+#define WALK_STEPS 22000
+/* Eight bytes each that are looked at of a segment that has come too early. */
+#define AHEAD_STEPS 512
 #define SCRATCHES 4 /* programs on one CPU that have preempted each other */
 
+/* What one run needs and the stack has no room for. */
+struct bench {
+	struct http_block block;
+	struct http_route_walk walk;
+	struct http_route_key key;
+};
+
 struct scratch {
-	struct http_block block[SCRATCHES];
+	struct bench benches[SCRATCHES];
 	u32 busy[SCRATCHES];
 };
 
@@ -98,7 +112,7 @@ struct walk {
 	struct connection *c;
 	struct http_totals *t;
 	struct http_stream *s;
-	struct http_block *block;
+	struct bench *bench;
 	u64 now;
 	u32 ingress;
 	u32 failed; /* reason + 1; above that range: lost */
@@ -140,6 +154,7 @@ static __always_inline void request_arrives(struct walk *w)
 {
 	struct connection *c = w->c;
 	u32 at = c->arrived & PENDING_MASK;
+	u16 route = 0;
 
 	if (!has_detail(w->t, c->unit)) {
 		if (may_record(w->t, w->now))
@@ -147,11 +162,18 @@ static __always_inline void request_arrives(struct walk *w)
 		w->failed = HTTP_UNTRACKED_FULL + 1;
 		return;
 	}
+	if (w->t->routes_max && w->bench) {
+		http_copy(w->bench->walk.line, c->in.first, HTTP_LINE);
+		route = (u16)find_route(w->t, &w->bench->walk, &w->bench->key, c->unit);
+	}
 	if (c->arrived - c->answered < HTTP_PENDING) {
 		c->arrival_ns[at] = w->now;
 		c->kept[at] = (u8)c->arrived;
-	} else
+		c->route[at] = route;
+	} else {
 		c->late_ns = w->now;
+		c->late_route = route;
+	}
 	c->method[c->arrived & METHODS_MASK] = w->s->method;
 	c->arrived++;
 	count(&w->t->started);
@@ -168,6 +190,13 @@ static __always_inline void answer_ends(struct connection *c, struct http_totals
 		observe(d, HTTP_DURATION, class_of(c->answer_status), now - c->answered_ns, 1);
 	c->answered_ns = 0;
 	count(&t->finished);
+}
+
+static __always_inline u32 route_of(const struct connection *c, u32 request)
+{
+	u32 at = request & PENDING_MASK;
+
+	return c->kept[at] == (u8)request ? c->route[at] : c->late_route;
 }
 
 /* The head of a response on a server's connection; true: it has no body, whatever it says. */
@@ -195,6 +224,8 @@ static __always_inline bool answer_begins(struct walk *w)
 		if (method < HTTP_METHODS && place < HTTP_CODES)
 			count(&d->codes[method][place]);
 	}
+	if (w->t->routes_max)
+		count_route(route_of(c, c->answered), class_of(status), took);
 	c->answered_ns = arrival;
 	c->answer_status = status;
 	c->answered++;
@@ -241,7 +272,7 @@ static long walk_step(u32 index, struct walk *w)
 {
 	struct cursor *c = w->ingress ? &w->c->cursors[1] : &w->c->cursors[0];
 	struct http_stream *s = w->s;
-	struct http_block *b = w->block;
+	struct http_block *b = &w->bench->block;
 	struct http_scan x = { .stream = s, .block = b };
 	u32 n = c->left, event;
 
@@ -284,29 +315,126 @@ static __always_inline bool begins_with_method(const char *b)
 	       (b[0] == 'O' && b[1] == 'P');
 }
 
-/* A segment with something missing before it, outside of a body. */
+/* For empty lines in a segment that came ahead. */
+struct gaze {
+	struct __sk_buff *skb;
+	struct ahead *ahead;
+	u32 offset, length;
+};
+
+/* The highest bit of each byte that is c; all others are 0. */
+static __always_inline u64 bytes_that_are(u64 word, u8 c)
+{
+	u64 x = word ^ (0x0101010101010101ULL * c);
+
+	return ~(((x & 0x7f7f7f7f7f7f7f7fULL) + 0x7f7f7f7f7f7f7f7fULL) | x | 0x7f7f7f7f7f7f7f7fULL);
+}
+
+static long gaze_step(u32 index, struct gaze *g)
+{
+	u32 at = index * 8, n = g->length - at;
+	u64 first, second, third, ends;
+	char b[16] = {};
+
+	if (at >= g->length || !g->ahead)
+		return 1;
+	if (n > 10)
+		n = 10;
+	if (n < 1 || bpf_skb_load_bytes(g->skb, g->offset + at, b, n))
+		return 1;
+	__builtin_memcpy(&first, b, 8);
+	__builtin_memcpy(&second, b + 1, 8);
+	__builtin_memcpy(&third, b + 2, 8);
+	ends = bytes_that_are(first, '\n') &
+	       (bytes_that_are(second, '\n') |
+		       (bytes_that_are(second, '\r') & bytes_that_are(third, '\n')));
+	if (ends && g->ahead->heads < 8)
+		g->ahead->heads += ends & (ends - 1) ? 2 : 1;
+	return 0;
+}
+
+#define AHEAD_FIRST 1 /* the segment is the stretch's first one */
+#define AHEAD_LAST 2
+
+/* Looks at the bytes of a segment that came ahead: they will not come again. */
+__attribute__((noinline)) int look_ahead(
+	struct __sk_buff *skb, struct ahead *a, const struct packet *p, u32 where)
+{
+	char begin[8] = {}, end[4] = {};
+	struct gaze g = {};
+
+	if (!a || !p || !p->length)
+		return 0;
+	if (p->length >= 8)
+		bpf_skb_load_bytes(skb, p->offset, begin, 8);
+	else
+		bpf_skb_load_bytes(skb, p->offset, begin, 1);
+	if (p->length >= 4)
+		bpf_skb_load_bytes(skb, p->offset + p->length - 4, end, 4);
+	if (where & AHEAD_FIRST)
+		a->method = begins_with_method(begin) ? http_method_of(begin) : HTTP_METHODS;
+	if (where & AHEAD_LAST)
+		a->ends_head = end[0] == '\r' && end[1] == '\n' && end[2] == '\r' && end[3] == '\n';
+	/* An empty line may lie over the joint of two segments, or where nobody looks. */
+	if ((!(where & AHEAD_FIRST) && (begin[0] == '\r' || begin[0] == '\n')) ||
+		(!(where & AHEAD_LAST) && (end[3] == '\n' || end[3] == '\r')) ||
+		p->length > AHEAD_STEPS * 8)
+		a->broken = 1;
+	g = (struct gaze) { skb, a, p->offset, p->length };
+	bpf_loop(AHEAD_STEPS, gaze_step, &g, 0);
+	return 0;
+}
+
+/* A segment with something missing before it, outside of a body. Those that join are one stretch.
+ */
 static __always_inline void keep_ahead(
 	struct ahead *a, struct __sk_buff *skb, const struct packet *p)
 {
-	char begin[8] = {}, end[4] = {};
+	u32 begin = p->sequence, end = begin + p->length, last = a->sequence + a->length;
+	u32 where = 0;
 
-	if (a->length && a->sequence == p->sequence && a->length >= p->length)
-		return; /* once more */
-	if (a->length && a->sequence + a->length != p->sequence) {
-		a->broken = 1;
+	if (!a->length) {
+		a->broken = a->heads = 0;
+		a->sequence = last = begin;
+		where = AHEAD_FIRST;
+	} else if ((s32)(begin - last) > 0 || (s32)(a->sequence - end) > 0) {
+		a->broken = 1; /* with a gap of their own */
 		return;
 	}
-	if (!a->length) {
-		if (p->length >= 8)
-			bpf_skb_load_bytes(skb, p->offset, begin, 8);
-		a->sequence = p->sequence;
-		a->broken = 0;
-		a->method = begins_with_method(begin) ? http_method_of(begin) : HTTP_METHODS;
-	}
-	a->length += p->length;
-	if (p->length >= 4)
-		bpf_skb_load_bytes(skb, p->offset + p->length - 4, end, 4);
-	a->ends_head = end[0] == '\r' && end[1] == '\n' && end[2] == '\r' && end[3] == '\n';
+	if ((s32)(a->sequence - begin) > 0)
+		where |= AHEAD_FIRST;
+	if ((s32)(end - last) > 0)
+		where |= AHEAD_LAST;
+	if (!where)
+		return; /* once more */
+	look_ahead(skb, a, p, where);
+	if (where & AHEAD_FIRST)
+		a->sequence = begin;
+	a->length = (where & AHEAD_LAST ? end : last) - a->sequence;
+}
+
+/*
+ * What came ahead ends a head, the only one that ends there. Which method it has must be known, and
+ * whether a body follows: of those that usually have one, a length was seen before the gap.
+ */
+static __always_inline bool ends_one_head(struct http_stream *s, const struct ahead *a)
+{
+	if (!a->ends_head || a->heads != 1)
+		return false;
+	if (s->stage == HTTP_FIRST_LINE) {
+		s->method = a->method;
+		if (s->seen) {
+			if (s->seen < HTTP_LINE)
+				s->line[http_index(s->seen, HTTP_LINE)] = 0;
+			s->method = http_method_of(s->line);
+			if (s->method == HTTP_OTHER) /* or its name was cut */
+				return false;
+		}
+		s->first[0] = s->trace_id[0] = 0;
+	} else if (s->stage != HTTP_HEADERS)
+		return false;
+	return s->flags & (HTTP_FLAG_LENGTH | HTTP_FLAG_CHUNKED) || s->method == HTTP_GET ||
+	       s->method == HTTP_HEAD || s->method == HTTP_DELETE || s->method == HTTP_OPTIONS;
 }
 
 /* The gap before what came ahead is filled: what can be said of it without its bytes? */
@@ -315,26 +443,38 @@ static __always_inline void take_ahead(struct walk *w)
 	struct connection *c = w->c;
 	struct http_stream *s = w->s;
 	struct ahead *a = &c->ahead;
-	u32 n = a->length;
+	u32 n = a->length, again = c->in_next - a->sequence;
 
-	if (!n || a->sequence != c->in_next || w->failed)
+	if (!n || (s32)again < 0 || w->failed)
 		return;
 	a->length = 0;
-	c->in_next += n;
-	if (a->broken)
+	if (a->broken) {
 		w->failed = FAILED_LOST;
-	else if (!http_wants_lines(s) && s->left >= n)
+		return;
+	}
+	if (again >= n)
+		return; /* all of it has come once more */
+	n -= again;
+	c->in_next += n;
+	if (!http_wants_lines(s) && s->left >= n)
 		on_event(w, http_skip(s, n));
-	else if (a->ends_head &&
-		 (s->stage == HTTP_HEADERS ||
-			 (s->stage == HTTP_FIRST_LINE && (s->seen || a->method < HTTP_METHODS)))) {
-		/* A head, or the rest of one. A length in it is not known; most have none. */
-		if (s->stage == HTTP_FIRST_LINE)
-			s->method = s->seen ? http_method_of(s->line) : a->method;
+	else if (again == 0 && ends_one_head(s, a)) {
 		s->seen = 0;
 		on_event(w, HTTP_HEAD_DONE);
 	} else
 		w->failed = FAILED_LOST;
+}
+
+/* Bytes have got to TCP that were not seen here: what is missing will not come. */
+static __always_inline bool has_missed(struct walk *w, u32 next)
+{
+	struct bpf_sock *sk = w->skb->sk;
+	struct bpf_tcp_sock *tcp;
+
+	if (sk)
+		sk = bpf_sk_fullsock(sk);
+	tcp = sk ? bpf_tcp_sock(sk) : NULL;
+	return tcp && (s32)(tcp->rcv_nxt - next) > 0;
 }
 
 /*
@@ -368,7 +508,10 @@ static __always_inline int old_bytes(struct walk *w, const struct packet *p)
 		/* Of a body it does not matter what was missing. */
 		if (!http_wants_lines(s) && s->left >= (u64)beyond)
 			on_event(w, http_skip(s, beyond));
-		else if (w->ingress) {
+		else if (w->ingress && !has_missed(w, *next)) {
+			/* An older stretch whose gap was filled by sending all of it again. */
+			if ((s32)(c->ahead.sequence + c->ahead.length - *next) <= 0)
+				c->ahead.length = 0;
 			keep_ahead(&c->ahead, w->skb, p);
 			return -1;
 		} else
@@ -436,12 +579,12 @@ static __always_inline void begin_conversation(struct connection *c, struct http
 		find_role(c, t, skb, p->offset + (u32)-beyond, p->length - (u32)-beyond, ingress);
 }
 
-static __always_inline struct http_block *take_block(struct scratch *s, u32 *ret_at)
+static __always_inline struct bench *take_bench(struct scratch *s, u32 *ret_at)
 {
 	for (u32 i = 0; i < SCRATCHES; i++)
 		if (!__sync_lock_test_and_set(&s->busy[i], 1)) {
 			*ret_at = i;
-			return &s->block[i];
+			return &s->benches[i];
 		}
 	return NULL;
 }
@@ -471,12 +614,15 @@ __attribute__((noinline)) int take_payload(struct __sk_buff *skb, struct connect
 		scratch = bpf_map_lookup_elem(&scratches, &zero);
 		if (!scratch)
 			return 0;
-		w.block = take_block(scratch, &at);
-		if (w.block) {
+		w.bench = take_bench(scratch, &at);
+		if (w.bench) {
 			cursor = ingress ? &c->cursors[1] : &c->cursors[0];
 			cursor->offset = p->offset + (u32)old;
 			cursor->left = p->length - (u32)old;
-			bpf_loop(2048, walk_step, &w, 0);
+			bpf_loop(WALK_STEPS, walk_step, &w, 0);
+			if (cursor->left && !w.failed && w.s->stage != HTTP_FOREIGN &&
+				w.s->stage != HTTP_UNTIL_CLOSE)
+				w.failed = FAILED_LOST;
 			scratch->busy[at & (SCRATCHES - 1)] = 0;
 			if (ingress && c->ahead.length)
 				take_ahead(&w);
@@ -516,6 +662,8 @@ static __attribute__((noinline)) int take_early(struct __sk_buff *skb, struct pa
 	if (p->flags & TCP_SYN)
 		p->sequence++;
 	c->early_unit = unit;
+	c->early_from = p->sequence;
+	c->early_length = p->length;
 	keep_ahead(&c->ahead, skb, p); /* and whether it was, only the socket will know */
 	take_payload(skb, c, nobody, p, true);
 	return 0;
@@ -561,8 +709,6 @@ static __attribute__((noinline)) struct connection *begin_connection(
 			ends = other;
 		}
 		moved = bpf_map_lookup_elem(&early, &ends);
-		if (moved)
-			moved->ahead.length = 0;
 	}
 	c = bpf_sk_storage_get(&connections, sk, moved, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!c) {
@@ -589,11 +735,30 @@ static __attribute__((noinline)) struct connection *begin_connection(
 	return c;
 }
 
+/* A segment of a connection that is known. */
+static __always_inline void take_packet(
+	struct __sk_buff *skb, struct connection *c, const struct packet *p, bool ingress)
+{
+	struct http_totals *t = totals_of(c->unit);
+
+	if (!t)
+		return;
+	if (p->length && !(p->flags & TCP_SYN))
+		take_payload(skb, c, t, p, ingress);
+	if (p->flags & (TCP_FIN | TCP_RST)) {
+		/* A reset that TCP will not believe changes nothing. */
+		if (ingress && !c->server_gone &&
+			(!c->in_known || (s32)(p->sequence - c->in_next) <= WINDOW_MAX))
+			c->client_gone = 1;
+		else if (!ingress && c->out.stage == HTTP_UNTIL_CLOSE && c->role == ROLE_SERVER)
+			answer_ends(c, t, bpf_ktime_get_ns());
+	}
+}
+
 static __always_inline int packet_passes(struct __sk_buff *skb, bool ingress)
 {
 	struct bpf_sock *sk = skb->sk;
 	struct connection *c;
-	struct http_totals *t;
 	struct packet p = {};
 	u32 state;
 
@@ -620,19 +785,7 @@ static __always_inline int packet_passes(struct __sk_buff *skb, bool ingress)
 		if (!c)
 			return 1;
 	}
-	t = totals_of(c->unit);
-	if (!t)
-		return 1;
-	if (p.length && !(p.flags & TCP_SYN))
-		take_payload(skb, c, t, &p, ingress);
-	if (p.flags & (TCP_FIN | TCP_RST)) {
-		/* A reset that TCP will not believe changes nothing. */
-		if (ingress && !c->server_gone &&
-			(!c->in_known || (s32)(p.sequence - c->in_next) <= WINDOW_MAX))
-			c->client_gone = 1;
-		else if (!ingress && c->out.stage == HTTP_UNTIL_CLOSE && c->role == ROLE_SERVER)
-			answer_ends(c, t, bpf_ktime_get_ns());
-	}
+	take_packet(skb, c, &p, ingress);
 	return 1;
 }
 
@@ -706,13 +859,13 @@ static __always_inline void connection_begins(struct sock *sk)
 		return;
 	next = BPF_CORE_READ((struct tcp_sock *)sk, rcv_nxt);
 	/* What came was not the beginning: only that it came is remembered. */
-	if (next - moved->ahead.sequence <= moved->ahead.length) {
-		moved->ahead.length = 0;
+	if (next - moved->early_from <= moved->early_length)
 		c = bpf_sk_storage_get(&connections, sk, moved, BPF_SK_STORAGE_GET_F_CREATE);
-	} else {
+	else {
 		c = bpf_sk_storage_get(&connections, sk, empty, BPF_SK_STORAGE_GET_F_CREATE);
 		if (c && !c->unit) {
 			c->ahead = moved->ahead;
+			c->ahead.length = moved->early_length;
 			c->early_unit = moved->early_unit;
 			c->in_next = next;
 			c->in_known = 1;

@@ -177,20 +177,30 @@ static __always_inline char http_lower(char c)
 	return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
 }
 
-/* Eight bytes of the line from `at`, letters in lower case; '-' and ':' stay what they are. */
-static __always_inline __u64 http_word(const struct http_stream *s, __u32 at)
+/* Eight bytes of the line from `at`. */
+static __always_inline __u64 http_exact_word(const struct http_stream *s, __u32 at)
 {
 	__u64 word;
 
 	__builtin_memcpy(&word, &s->line[at], sizeof(word));
-	return word | 0x2020202020202020ULL;
+	return word;
+}
+
+/*
+ * The same, letters in lower case. '-' and ':' stay what they are, but so become CR and Ctrl-Z:
+ * whoever compares looks at these two again.
+ */
+static __always_inline __u64 http_word(const struct http_stream *s, __u32 at)
+{
+	return http_exact_word(s, at) | 0x2020202020202020ULL;
 }
 
 /* "content-length:", as two little-endian words; the second has seven bytes. */
 static __always_inline int http_is_content_length(const struct http_stream *s)
 {
 	return s->seen >= 15 && http_word(s, 0) == 0x2d746e65746e6f63ULL &&
-	       (http_word(s, 8) & 0xffffffffffffffULL) == 0x3a6874676e656cULL;
+	       (http_word(s, 8) & 0xffffffffffffffULL) == 0x3a6874676e656cULL &&
+	       s->line[7] == '-' && s->line[14] == ':';
 }
 
 /* "transfer-encoding:" */
@@ -198,14 +208,15 @@ static __always_inline int http_is_transfer_encoding(const struct http_stream *s
 {
 	return s->seen >= 18 && http_word(s, 0) == 0x726566736e617274ULL &&
 	       http_word(s, 8) == 0x6e69646f636e652dULL &&
-	       (http_word(s, 16) & 0xffffULL) == 0x3a67ULL;
+	       (http_word(s, 16) & 0xffffULL) == 0x3a67ULL && s->line[8] == '-' &&
+	       s->line[17] == ':';
 }
 
 /* "traceparent:" (W3C Trace Context) */
 static __always_inline int http_is_traceparent(const struct http_stream *s)
 {
 	return s->seen >= 48 && http_word(s, 0) == 0x7261706563617274ULL &&
-	       (http_word(s, 8) & 0xffffffffULL) == 0x3a746e65ULL;
+	       (http_word(s, 8) & 0xffffffffULL) == 0x3a746e65ULL && s->line[11] == ':';
 }
 
 static __always_inline int http_is_token(char c)
@@ -278,8 +289,8 @@ static __always_inline int http_has_version(const struct http_stream *s)
 
 	if (n >= HTTP_LINE)
 		return 1;
-	return n >= 8 && (http_word(s, http_index(n - 8, HTTP_LINE)) & 0xffffffffffffffULL) ==
-				 0x2e312f70747468ULL;
+	return n >= 8 && (http_exact_word(s, http_index(n - 8, HTTP_LINE)) & 0xffffffffffffffULL) ==
+				 0x2e312f50545448ULL;
 }
 
 /* METHOD SP target: a token, one space, and something that a target can begin with. */
@@ -443,6 +454,8 @@ static __always_inline enum http_event http_line_end(struct http_stream *s)
 			s->stage = HTTP_FOREIGN;
 			return HTTP_NOT_HTTP;
 		}
+		/* Each size begins anew: streams of very many chunks are no endless heads. */
+		s->head = 0;
 		if (size == 0)
 			s->stage = HTTP_TRAILER;
 		else {
@@ -551,6 +564,10 @@ static __always_inline int http_scan_line(struct http_scan *x, __u32 end)
 		http_keep(s, x->block, x->block->line, end);
 	s->head += end + 1 - x->block->line;
 	x->block->line = x->block->at = end + 1;
+	/* Too long: for the caller to see. Here already, so that it is the same wherever a segment
+	 * ends. */
+	if (s->head > HTTP_HEAD_MAX)
+		return 1;
 	if (idle)
 		return 0;
 	http_drop_cr(s);

@@ -6,8 +6,8 @@
 #ifndef MENDD_HTTP_CONNECTION_H
 #define MENDD_HTTP_CONNECTION_H
 
-#include "http_count.h"
 #include "http_packet.h"
+#include "http_routes.h"
 
 #define PENDING_MASK (HTTP_PENDING - 1)
 #define METHODS_MASK (HTTP_METHODS_PENDING - 1)
@@ -28,6 +28,7 @@ struct ahead {
 	u32 sequence, length; /* length 0: there are none */
 	u8 method;    /* its first bytes are those of a request; HTTP_METHODS: they are not */
 	u8 ends_head; /* its last four bytes are an empty line's */
+	u8 heads;     /* how many empty lines there are in it; at least 8: very many */
 	u8 broken;    /* there is more than one stretch */
 };
 
@@ -40,7 +41,8 @@ struct connection {
 	u64 queue_ns;    /* how long the last request that was read had waited */
 	u32 in_next, out_next; /* sequence numbers */
 	u32 unit;              /* place in `totals` */
-	u32 early_unit;        /* the same, while it counts for nobody in `early` */
+	/* While in `early`, where it counts for nobody: the same, and the data that came. */
+	u32 early_unit, early_from, early_length;
 	/* Requests so far: arrived (written by ingress), answered (egress), read. */
 	u32 arrived, answered, read;
 	/* Of the segment that is being looked at, egress and ingress: next byte, and bytes that
@@ -49,7 +51,9 @@ struct connection {
 		u32 offset, left;
 	} cursors[2];
 	struct ahead ahead;
-	u16 answer_status;     /* of .answered_ns */
+	u16 answer_status;       /* of .answered_ns */
+	u16 route[HTTP_PENDING]; /* place in `route_counts`, as .arrival_ns; 0: none */
+	u16 late_route;
 	u8 kept[HTTP_PENDING]; /* number of the request, modulo 256, whose arrival is kept */
 	u8 method[HTTP_METHODS_PENDING];
 	u8 role;

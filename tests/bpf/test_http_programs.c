@@ -1,0 +1,696 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The HTTP programs, run by this machine's kernel over packets of every kind: each returns 1 and
+ * leaves the packet as it was; what counts as in flight is what the connection has open, after
+ * every single packet; conversations are counted exactly, however they are cut and repeated, and
+ * where segments change places the counts are exact or it is said that they are not; two CPUs may
+ * work on the two directions of one connection at the same time.
+ *
+ *	test_http_programs [--seed=N] [--runs=N]
+ *
+ * The seed is printed. Exit status 77: the kernel has no such programs, or they are refused here.
+ */
+#include "../../daemon/state/http.h"
+#include "http_any.h"
+#include "packet.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <getopt.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "http.skel.h"
+#include "http_any.skel.h"
+
+enum { SKIPPED = 77, PASSES = 1 };
+
+/* enum role of bpf/http_connection.h */
+enum { ROLE_SERVER = 2, ROLE_UNTRACKED = 4 };
+
+struct fixture {
+	struct http *http;
+	struct http_any *any;
+	struct http_totals *totals;  /* mapped */
+	struct http_detail *details; /* mapped */
+	struct any_report *reports;  /* mapped */
+	struct random random;
+	unsigned int runs;
+	bool pages; /* packets may have a part that is not linear */
+};
+
+static void __attribute__((format(printf, 1, 2), noreturn)) fail(const char *format, ...)
+{
+	va_list list;
+
+	va_start(list, format);
+	fputs("not ok: ", stdout);
+	vprintf(format, list);
+	puts("");
+	va_end(list);
+	exit(1);
+}
+
+static void dump(const struct test_packet *p)
+{
+	for (size_t i = 0; i < p->size; i++)
+		printf("%02x%s", p->bytes[i], i % 32 == 31 ? "\n" : "");
+	puts("");
+}
+
+/* Runs a program over a packet; what must hold of every run holds. linear: of its bytes, so many
+ * are not in pages; 0: all. */
+static void run(int program, const struct test_packet *p, uint32_t mark, uint32_t linear)
+{
+	struct __sk_buff context = { .mark = mark, .data_end = linear };
+	uint8_t after[PACKET_MAX];
+	LIBBPF_OPTS(bpf_test_run_opts, o, .data_in = p->bytes, .data_size_in = (__u32)p->size,
+		.data_out = after, .data_size_out = sizeof(after), .ctx_in = &context,
+		.ctx_size_in = sizeof(context));
+	int r = bpf_prog_test_run_opts(program, &o);
+
+	/* Newer kernels refuse to run what is shorter than an IP header; it never gets that far. */
+	if (r == -EINVAL && p->size < ETHERNET + 40)
+		return;
+	if (r < 0) {
+		dump(p);
+		fail("a packet of %zu bytes (%u linear) cannot be run: %s", p->size, linear,
+			strerror(-r));
+	}
+	if (o.retval != PASSES) {
+		dump(p);
+		fail("a packet of %zu bytes gets %u", p->size, o.retval);
+	}
+	/* The Ethernet header, which these programs do not get, comes back empty. */
+	if (o.data_size_out != p->size ||
+		memcmp(after + ETHERNET, p->bytes + ETHERNET, p->size - ETHERNET) != 0) {
+		dump(p);
+		fail("a packet of %zu bytes has been changed (there are %u)", p->size,
+			o.data_size_out);
+	}
+}
+
+/* --- the programs as they are attached ---------------------------------------------------------
+ */
+
+static int open_programs(struct fixture *f)
+{
+	uint64_t bounds[HTTP_BOUNDS];
+	int r;
+
+	f->http = http__open();
+	f->any = http_any__open();
+	if (!f->http || !f->any)
+		return -errno;
+	http_bounds_ns(bounds);
+	for (unsigned int i = 0; i < HTTP_BOUNDS; i++)
+		f->any->rodata->bounds[i] = bounds[i];
+	for (unsigned int code = 0; code < sizeof(f->any->rodata->code_place); code++)
+		f->any->rodata->code_place[code] = (__u8)http_place_of_code(code);
+	bpf_program__set_autoload(f->any->progs.http_in, false);
+	bpf_program__set_autoload(f->any->progs.http_out, false);
+	bpf_program__set_autoload(f->any->progs.http_read, false);
+	bpf_program__set_autoload(f->any->progs.http_state, false);
+	bpf_program__set_autoload(f->any->progs.http_walk, false);
+	r = http__load(f->http);
+	return r < 0 ? r : http_any__load(f->any);
+}
+
+static void *map_array(struct bpf_map *map, size_t n, size_t size)
+{
+	void *p = mmap(NULL, n * size, PROT_READ | PROT_WRITE, MAP_SHARED, bpf_map__fd(map), 0);
+
+	if (p == MAP_FAILED)
+		fail("mmap: %m");
+	return p;
+}
+
+/* Whether test runs take packets of which a part is in pages, as those of newer kernels do. */
+static bool has_pages(int program)
+{
+	uint8_t packet[200] = { [12] = 8 };
+	struct __sk_buff context = { .data_end = 100 };
+	LIBBPF_OPTS(bpf_test_run_opts, o, .data_in = packet, .data_size_in = sizeof(packet),
+		.ctx_in = &context, .ctx_size_in = sizeof(context));
+
+	return bpf_prog_test_run_opts(program, &o) == 0;
+}
+
+static void load(struct fixture *f)
+{
+	int r;
+
+	if (libbpf_probe_bpf_helper(BPF_PROG_TYPE_CGROUP_SKB, BPF_FUNC_loop, NULL) == 0 &&
+		geteuid() == 0) {
+		puts("skipped: this kernel has no bpf_loop (5.17), or BPF is refused");
+		exit(SKIPPED);
+	}
+	r = open_programs(f);
+	if (r == -EPERM || r == -EACCES) {
+		printf("skipped: BPF is refused here: %s\n", strerror(-r));
+		exit(SKIPPED);
+	}
+	if (r < 0)
+		fail("the kernel refuses the programs: %s", strerror(-r));
+	f->totals = map_array(f->any->maps.totals, HTTP_UNITS, sizeof(*f->totals));
+	f->details = map_array(f->any->maps.details, 2, sizeof(*f->details));
+	f->reports = map_array(f->any->maps.reports, ANY_SUBJECTS, sizeof(*f->reports));
+	f->pages = has_pages(bpf_program__fd(f->any->progs.any_in));
+	printf("packets with a part in pages: %s\n", f->pages ? "yes" : "not on this kernel");
+}
+
+static uint32_t any_linear(struct fixture *f, const struct test_packet *p)
+{
+	uint32_t all = (uint32_t)p->size - ETHERNET;
+
+	/* The kernel wants the Ethernet header in the linear part, and something behind it. */
+	return f->pages && all > 1 && random_once(&f->random, 4)
+		       ? 1 + random_below(&f->random, all - 1)
+		       : 0;
+}
+
+/* Their socket is none of TCP: they have to see that, whatever the packet says. */
+static void test_attached(struct fixture *f)
+{
+	int in = bpf_program__fd(f->http->progs.http_in);
+	int out = bpf_program__fd(f->http->progs.http_out);
+	struct test_packet p;
+
+	for (unsigned int i = 0; i < f->runs / 4; i++) {
+		packet_anything(
+			&p, &f->random, random_next(&f->random), random_once(&f->random, 2));
+		run(in, &p, 0, any_linear(f, &p));
+		run(out, &p, 0, any_linear(f, &p));
+	}
+	printf("ok: http_in and http_out, %u packets each\n", f->runs / 4);
+}
+
+/* --- any packet at a connection in any state ---------------------------------------------------
+ */
+
+static void begin(struct fixture *f, uint32_t subject, uint32_t first)
+{
+	static uint8_t zero[1 << 16];
+	size_t size = bpf_map__value_size(f->any->maps.subjects);
+
+	if (size > sizeof(zero) || bpf_map__update_elem(f->any->maps.subjects, &subject,
+					   sizeof(subject), zero, size, BPF_ANY) < 0)
+		fail("cannot reset a connection of %zu bytes: %m", size);
+	memset(&f->reports[subject], 0, sizeof(f->reports[subject]));
+	f->reports[subject].in_next = first;
+}
+
+static void reset_counts(struct fixture *f)
+{
+	memset(&f->totals[ANY_UNIT], 0, sizeof(f->totals[0]));
+	memset(&f->details[1], 0, sizeof(f->details[1]));
+	f->totals[ANY_UNIT].name_hash = 1;
+	f->totals[ANY_UNIT].detail = 1;
+}
+
+static uint64_t untracked(const struct fixture *f)
+{
+	uint64_t n = 0;
+
+	for (int i = 0; i < HTTP_UNTRACKED_REASONS; i++)
+		n += f->totals[ANY_UNIT].untracked[i];
+	return n;
+}
+
+/* Of the one connection that there is. */
+static void check_in_flight(const struct fixture *f, uint32_t subject, const char *when)
+{
+	const struct http_totals *t = &f->totals[ANY_UNIT];
+	const struct any_report *r = &f->reports[subject];
+	uint64_t open = r->role == ROLE_SERVER ? r->open : 0;
+
+	if (t->started - t->finished != open)
+		fail("%s: %llu started, %llu finished, %llu open, role %u", when,
+			(unsigned long long)t->started, (unsigned long long)t->finished,
+			(unsigned long long)open, r->role);
+}
+
+/* One that is well made, and mostly where the last one ended. */
+static void any_segment(struct test_packet *p, struct random *r, uint32_t sequence, bool ingress)
+{
+	uint8_t payload[1000];
+	size_t n = payload_anything(r, payload, sizeof(payload), ingress);
+
+	if (random_once(r, 10))
+		sequence += random_below(r, 400) - 200;
+	packet_segment(p, random_once(r, 2), sequence,
+		random_once(r, 30) ? (uint8_t)random_next(r) : TCP_FLAG_ACK, payload, n);
+}
+
+static void test_anything(struct fixture *f)
+{
+	int in = bpf_program__fd(f->any->progs.any_in);
+	int out = bpf_program__fd(f->any->progs.any_out);
+	int early = bpf_program__fd(f->any->progs.any_early);
+	uint64_t tcp = 0, requests = 0, answers = 0;
+	struct test_packet p;
+	unsigned int i = 0;
+
+	while (i < f->runs) {
+		static const uint32_t marks[] = { 0, 0, ANY_BEGIN_KNOWN, ANY_CONNECTING,
+			ANY_JOINED };
+		uint32_t mark = marks[random_below(&f->random, 5)];
+		uint32_t first = random_next(&f->random) << 8;
+
+		begin(f, 0, first);
+		reset_counts(f);
+		for (uint32_t n = 1 + random_below(&f->random, 40); n > 0; n--, i++) {
+			const struct any_report *r = &f->reports[0];
+			bool ingress = random_once(&f->random, 2);
+			uint32_t next = ingress ? r->in_next : r->out_next;
+
+			if (random_once(&f->random, 3))
+				packet_anything(&p, &f->random, next ? next : first, ingress);
+			else
+				any_segment(&p, &f->random, next ? next : first, ingress);
+			run(ingress ? in : out, &p, mark, any_linear(f, &p));
+			check_in_flight(f, 0, "after any packet");
+			if (random_once(&f->random, 16))
+				run(early, &p, mark + 1, any_linear(f, &p));
+		}
+		tcp += f->reports[0].packets;
+		requests += f->totals[ANY_UNIT].started;
+		for (int m = 0; m < HTTP_METHODS; m++)
+			for (int c = 0; c < HTTP_CODES; c++)
+				answers += f->details[1].codes[m][c];
+	}
+	/* Else the packets would not have come to where it is interesting. */
+	if (tcp < i / 2 || requests < i / 20 || answers < i / 50)
+		fail("of %u packets %llu were TCP, %llu requests, %llu answers", i,
+			(unsigned long long)tcp, (unsigned long long)requests,
+			(unsigned long long)answers);
+	printf("ok: any packet, %u of them: %llu TCP, %llu requests, %llu answers\n", i,
+		(unsigned long long)tcp, (unsigned long long)requests, (unsigned long long)answers);
+}
+
+/* --- conversations -----------------------------------------------------------------------------
+ */
+
+enum { STREAM_MAX = 1 << 16, MESSAGES_MAX = 24, AHEAD_MAX = 6, HELD_MAX = 4 };
+
+struct stream {
+	uint8_t bytes[STREAM_MAX];
+	size_t n, sent;
+	uint32_t first;           /* sequence number */
+	size_t end[MESSAGES_MAX]; /* of each message */
+	struct held {             /* segments that wait for later ones to go before them */
+		size_t from, to;
+	} held[HELD_MAX];
+	unsigned int n_held;
+};
+
+struct conversation {
+	struct stream in, out;
+	unsigned int n;
+	bool until_close; /* the last answer */
+	uint64_t codes[HTTP_METHODS][HTTP_CODES];
+};
+
+static void __attribute__((format(printf, 2, 3))) put(struct stream *s, const char *format, ...)
+{
+	va_list list;
+	int n;
+
+	va_start(list, format);
+	n = vsnprintf((char *)s->bytes + s->n, STREAM_MAX - s->n, format, list);
+	va_end(list);
+	if (n < 0 || (size_t)n >= STREAM_MAX - s->n)
+		fail("a conversation of the test is too long");
+	s->n += (size_t)n;
+}
+
+/* Bytes of a body; plain: none that could be taken for a request when they stand alone. */
+static void put_body(struct stream *s, struct random *r, size_t n, bool plain)
+{
+	static const char request[] = "GET / HTTP/1.1\r\n\r\n";
+
+	for (size_t i = 0; i < n; i++)
+		put(s, "%c", plain ? 'a' + (int)random_below(r, 26) : request[i % 18]);
+}
+
+static void put_chunks(struct stream *s, struct random *r, bool plain)
+{
+	for (uint32_t n = random_below(r, 4); n > 0; n--) {
+		uint32_t size = 1 + random_below(r, random_once(r, 3) ? 300 : 20);
+
+		put(s, random_once(r, 2) ? "%x\r\n" : "%X;a=b\r\n", size);
+		put_body(s, r, size, plain);
+		put(s, "\r\n");
+	}
+	put(s, random_once(r, 3) ? "0\r\nA: trailer\r\n\r\n" : "0\r\n\r\n");
+}
+
+static void put_headers(struct stream *s, struct random *r)
+{
+	for (uint32_t n = random_below(r, 5); n > 0; n--)
+		put(s, "X-%u: %.*s\r\n", random_below(r, 100), (int)random_below(r, 90),
+			"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+			"aaaaaaaaaaaa");
+}
+
+static unsigned int put_request(struct conversation *c, struct random *r, bool plain)
+{
+	static const struct {
+		const char *name;
+		unsigned int method;
+	} methods[] = { { "GET", HTTP_GET }, { "GET", HTTP_GET }, { "HEAD", HTTP_HEAD },
+		{ "POST", HTTP_POST }, { "PUT", HTTP_PUT }, { "DELETE", HTTP_DELETE },
+		{ "OPTIONS", HTTP_OPTIONS }, { "PATCH", HTTP_PATCH }, { "PROPFIND", HTTP_OTHER } };
+	uint32_t which = random_below(r, sizeof(methods) / sizeof(methods[0]));
+	struct stream *s = &c->in;
+
+	if (random_once(r, 10))
+		put(s, "\r\n");
+	put(s, "%s /%.*s HTTP/1.%u\r\n", methods[which].name, (int)random_below(r, 70),
+		"a/very/long/target/that/is/longer/than/what/is/kept/of/a/line?and=more",
+		random_below(r, 2));
+	put_headers(s, r);
+	if (random_once(r, 4)) {
+		uint32_t n = random_below(r, 500);
+
+		put(s, "content-Length: %u\r\n\r\n", n);
+		put_body(s, r, n, plain);
+	} else if (random_once(r, 6)) {
+		put(s, "Transfer-Encoding: chunked\r\n\r\n");
+		put_chunks(s, r, plain);
+	} else
+		put(s, "\r\n");
+	return methods[which].method;
+}
+
+static void put_answer(struct conversation *c, struct random *r, unsigned int method, bool last)
+{
+	static const uint16_t codes[] = { 200, 200, 201, 204, 206, 301, 304, 400, 404, 418, 499,
+		500, 503, 599 };
+	uint16_t code = codes[random_below(r, sizeof(codes) / sizeof(codes[0]))];
+	bool bodiless = method == HTTP_HEAD || code == 204 || code == 304;
+	struct stream *s = &c->out;
+
+	if (random_once(r, 10))
+		put(s, "HTTP/1.1 10%u Wait\r\nLink: x\r\n\r\n", random_once(r, 2) ? 0 : 3);
+	put(s, "HTTP/1.1 %u Text\r\n", code);
+	put_headers(s, r);
+	if (last && !bodiless && random_once(r, 3)) {
+		c->until_close = true;
+		put(s, "\r\nHTTP/1.1 200 of a body\r\n\r\n");
+	} else if (random_once(r, 3)) {
+		put(s, "Transfer-Encoding: chunked\r\n\r\n");
+		if (!bodiless)
+			put_chunks(s, r, false);
+	} else {
+		uint32_t n = random_once(r, 4) ? 0 : random_below(r, 2000);
+
+		put(s, "Content-Length: %u\r\n\r\n", n);
+		if (!bodiless)
+			put_body(s, r, n, false);
+	}
+	c->codes[method][http_place_of_code(code)]++;
+}
+
+static void make(struct conversation *c, struct random *r, bool plain)
+{
+	memset(c, 0, sizeof(*c));
+	c->n = 1 + random_below(r, MESSAGES_MAX);
+	/* Sequence numbers that wrap around, often. */
+	c->in.first = random_once(r, 3) ? 0U - random_below(r, 2000) : random_next(r) << 8;
+	c->out.first = random_once(r, 3) ? 0U - random_below(r, 2000) : random_next(r) << 8;
+	for (unsigned int i = 0; i < c->n; i++) {
+		unsigned int method = put_request(c, r, plain);
+
+		c->in.end[i] = c->in.n;
+		put_answer(c, r, method, i + 1 == c->n);
+		c->out.end[i] = c->out.n;
+	}
+}
+
+struct talk {
+	struct fixture *f;
+	struct conversation *c;
+	uint32_t subject;
+	bool v6, repeats, swaps;
+};
+
+static void send_segment(struct talk *t, struct stream *s, size_t from, size_t to)
+{
+	bool ingress = s == &t->c->in;
+	struct http_any *any = t->f->any;
+	struct test_packet p;
+
+	packet_segment(
+		&p, t->v6, s->first + (uint32_t)from, TCP_FLAG_ACK, s->bytes + from, to - from);
+	run(bpf_program__fd(ingress ? any->progs.any_in : any->progs.any_out), &p,
+		t->subject | ANY_BEGIN_KNOWN, any_linear(t->f, &p));
+	check_in_flight(t->f, t->subject, "in a conversation");
+}
+
+static void send_held(struct talk *t, struct stream *s)
+{
+	while (s->n_held > 0) {
+		s->n_held--;
+		send_segment(t, s, s->held[s->n_held].from, s->held[s->n_held].to);
+	}
+}
+
+/* The next segment, up to `limit`. */
+static void advance(struct talk *t, struct stream *s, size_t limit)
+{
+	struct random *r = &t->f->random;
+	size_t n = 1 + random_below(r, random_once(r, 4) ? 1400 : random_once(r, 3) ? 8 : 120);
+	size_t from = s->sent;
+
+	if (n > limit - s->sent)
+		n = limit - s->sent;
+	if (t->repeats && s->sent && random_once(r, 4)) { /* what was sent before, again */
+		size_t at = random_below(r, (uint32_t)s->sent), length = 1 + random_below(r, 300);
+
+		send_segment(t, s, at, at + length < s->sent ? at + length : s->sent);
+	}
+	if (t->repeats && random_once(r, 4)) { /* together with new bytes */
+		size_t back = random_below(r, 100);
+
+		from -= back < from ? back : from;
+	}
+	s->sent += n;
+	if (t->swaps && s == &t->c->in && s->n_held < HELD_MAX && random_once(r, 6)) {
+		s->held[s->n_held++] = (struct held) { from, s->sent };
+		return;
+	}
+	send_segment(t, s, from, s->sent);
+	if (s->n_held && random_once(r, 2))
+		send_held(t, s);
+}
+
+/* Both sides in turn; nobody answers before the request's last byte. */
+static void talk(struct talk *t)
+{
+	struct conversation *c = t->c;
+	struct random *r = &t->f->random;
+	unsigned int asked = 0, answered = 0;
+
+	while (answered < c->n) {
+		unsigned int limit = answered + AHEAD_MAX < c->n ? answered + AHEAD_MAX : c->n;
+
+		if (asked < limit && (asked == answered || random_once(r, 2))) {
+			advance(t, &c->in, c->in.end[limit - 1]);
+			while (asked < c->n && c->in.sent >= c->in.end[asked])
+				asked++;
+			continue;
+		}
+		send_held(t, &c->in);
+		advance(t, &c->out, c->out.end[asked - 1]);
+		while (answered < asked && c->out.sent >= c->out.end[answered])
+			answered++;
+	}
+	if (c->until_close) {
+		struct test_packet p;
+
+		packet_segment(&p, t->v6, c->out.first + (uint32_t)c->out.n,
+			TCP_FLAG_ACK | TCP_FLAG_FIN, "", 0);
+		run(bpf_program__fd(t->f->any->progs.any_out), &p, t->subject, 0);
+	}
+}
+
+static uint64_t sum(const struct http_detail *d, enum http_clock clock)
+{
+	uint64_t n = 0;
+
+	for (int c = 0; c < HTTP_CLASSES; c++)
+		for (int b = 0; b < HTTP_BUCKETS; b++)
+			n += d->histograms[clock][c][b];
+	return n;
+}
+
+static bool is_exact(const struct fixture *f, const struct conversation *c)
+{
+	const struct http_totals *t = &f->totals[ANY_UNIT];
+	const struct http_detail *d = &f->details[1];
+
+	return t->started == c->n && t->finished == c->n && sum(d, HTTP_FIRST_BYTE) == c->n &&
+	       sum(d, HTTP_DURATION) == c->n && memcmp(d->codes, c->codes, sizeof(d->codes)) == 0;
+}
+
+static void show(const struct fixture *f, const struct conversation *c)
+{
+	const struct http_totals *t = &f->totals[ANY_UNIT];
+
+	printf("%u messages: %llu started, %llu finished, %llu first bytes, %llu durations, "
+	       "untracked:",
+		c->n, (unsigned long long)t->started, (unsigned long long)t->finished,
+		(unsigned long long)sum(&f->details[1], HTTP_FIRST_BYTE),
+		(unsigned long long)sum(&f->details[1], HTTP_DURATION));
+	for (int i = 0; i < HTTP_UNTRACKED_REASONS; i++)
+		printf(" %llu", (unsigned long long)t->untracked[i]);
+	puts("");
+	for (int m = 0; m < HTTP_METHODS; m++)
+		for (int i = 0; i < HTTP_CODES; i++)
+			if (f->details[1].codes[m][i] != c->codes[m][i])
+				printf("method %d, place %d: %llu instead of %llu\n", m, i,
+					(unsigned long long)f->details[1].codes[m][i],
+					(unsigned long long)c->codes[m][i]);
+}
+
+static void test_conversations(struct fixture *f, bool repeats, bool swaps, const char *name)
+{
+	static struct conversation c;
+	unsigned int n = f->runs / 100, lost = 0;
+
+	for (unsigned int i = 0; i < n; i++) {
+		struct talk t = { f, &c, 0, random_once(&f->random, 2), repeats, swaps };
+		uint64_t before = f->random.state;
+
+		make(&c, &f->random, swaps);
+		begin(f, 0, c.in.first);
+		reset_counts(f);
+		talk(&t);
+		if (is_exact(f, &c) && !untracked(f))
+			continue;
+		if (!swaps || !untracked(f)) {
+			show(f, &c);
+			fail("%s: conversation %u (--seed=%llu) is not counted as it was", name, i,
+				(unsigned long long)before);
+		}
+		lost++;
+	}
+	printf("ok: %s, %u of them", name, n);
+	if (swaps)
+		printf(", %u said to be lost", lost);
+	puts("");
+}
+
+/* --- two CPUs ----------------------------------------------------------------------------------
+ */
+
+enum { DEPTH = HTTP_PENDING - 1 };
+
+struct race {
+	struct fixture *f;
+	atomic_uint asked, answered;
+	unsigned int n;
+};
+
+static void *ask(void *userdata)
+{
+	static const char request[] = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+	struct race *race = userdata;
+	uint32_t sequence = 1000;
+	struct test_packet p;
+
+	for (unsigned int i = 0; i < race->n; i++) {
+		while (i - atomic_load(&race->answered) >= DEPTH)
+			;
+		packet_segment(&p, false, sequence, TCP_FLAG_ACK, request, sizeof(request) - 1);
+		run(bpf_program__fd(race->f->any->progs.any_in), &p, 0, 0);
+		sequence += sizeof(request) - 1;
+		atomic_fetch_add(&race->asked, 1);
+	}
+	return NULL;
+}
+
+static void *answer(void *userdata)
+{
+	static const char text[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+	struct race *race = userdata;
+	uint32_t sequence = 5000;
+	struct test_packet p;
+
+	for (unsigned int i = 0; i < race->n; i++) {
+		while (atomic_load(&race->asked) == i)
+			;
+		packet_segment(&p, false, sequence, TCP_FLAG_ACK, text, sizeof(text) - 1);
+		run(bpf_program__fd(race->f->any->progs.any_out), &p, 0, 0);
+		sequence += sizeof(text) - 1;
+		atomic_fetch_add(&race->answered, 1);
+	}
+	return NULL;
+}
+
+static void test_two_cpus(struct fixture *f)
+{
+	struct race race = { .f = f, .n = f->runs / 4 };
+	pthread_t a, b;
+
+	begin(f, 0, 0);
+	reset_counts(f);
+	if (pthread_create(&a, NULL, ask, &race) || pthread_create(&b, NULL, answer, &race))
+		fail("no threads: %m");
+	pthread_join(a, NULL);
+	pthread_join(b, NULL);
+	if (f->totals[ANY_UNIT].started != race.n || f->totals[ANY_UNIT].finished != race.n ||
+		f->details[1].codes[HTTP_GET][http_place_of_code(200)] != race.n || untracked(f))
+		fail("both directions at once: %u requests, %llu started, %llu finished, %llu counted",
+			race.n, (unsigned long long)f->totals[ANY_UNIT].started,
+			(unsigned long long)f->totals[ANY_UNIT].finished,
+			(unsigned long long)f->details[1].codes[HTTP_GET][http_place_of_code(200)]);
+	printf("ok: both directions at once, %u requests\n", race.n);
+}
+
+static void read_options(int argc, char **argv, struct fixture *f)
+{
+	static const struct option options[] = { { "seed", required_argument, NULL, 's' },
+		{ "runs", required_argument, NULL, 'r' }, {} };
+	int c;
+
+	while ((c = getopt_long(argc, argv, "", options, NULL)) >= 0) {
+		if (c == 's')
+			f->random.state = strtoull(optarg, NULL, 0);
+		else if (c == 'r')
+			f->runs = (unsigned int)strtoul(optarg, NULL, 0);
+		else
+			exit(2);
+	}
+	if (!f->random.state || f->runs < 1000) {
+		fputs("a seed is not 0, and runs are at least 1000\n", stderr);
+		exit(2);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	struct fixture f = { .random = { .state = 20240521 }, .runs = 100000 };
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	read_options(argc, argv, &f);
+	printf("--seed=%llu --runs=%u\n", (unsigned long long)f.random.state, f.runs);
+	load(&f);
+	test_attached(&f);
+	test_anything(&f);
+	test_conversations(&f, false, false, "conversations");
+	test_conversations(&f, true, false, "conversations with retransmissions");
+	test_conversations(&f, true, true, "conversations with segments out of order");
+	test_two_cpus(&f);
+	http__destroy(f.http);
+	http_any__destroy(f.any);
+	return 0;
+}
