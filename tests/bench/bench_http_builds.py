@@ -44,11 +44,8 @@ def main():
     a = parser.parse_args()
     with figures.Frame(f"HTTP programs of {a.builds} builds, {a.load}"):
         unit = web.start_nginx()
-        web.listens(web.NGINX_PORT)
         if a.load == "echo":
-            web.start("echo", f"{inside.program('http')} --echo {web.ECHO_PORT}")
-            web.listens(web.ECHO_PORT)
-            unit = "bench-echo.service"
+            unit = web.start_echo()
         cgroup = web.cgroup_of(unit)
         rounds = []
         for i in range(a.rounds):

@@ -6,8 +6,9 @@ import glob
 import json
 import os
 import re
+import socket
 import struct
-import subprocess
+import time
 
 import inside
 
@@ -17,7 +18,9 @@ CGROUP_SKB, INGRESS = 8, 0                                    # its types of pro
 CGROUPS = "/sys/fs/cgroup"
 WEB = "/run/mendd-bench-web"
 NGINX_PORT, ECHO_PORT = 18080, 18081
+NGINX = "bench-nginx.service"
 SMALL = 612  # bytes: nginx's own welcome page
+PAGE_AGE = 0.15  # seconds that a page of the metrics may be old, and a little more
 PROGRAMS = ("http_in", "http_out", "http_read", "http_state")
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -52,8 +55,8 @@ def attach_empty(unit):
 
 
 def accounts(pid, names={}):
-    """{name: (runs, nanoseconds)} of the programs that a process holds."""
-    found = {}
+    """{name: (runs, nanoseconds)} of the programs that a process holds; those of one name together."""
+    found, looked_at = {}, set()
     for path in glob.glob(f"/proc/{pid}/fdinfo/*"):
         try:
             with open(path, encoding="ascii") as f:
@@ -62,11 +65,13 @@ def accounts(pid, names={}):
             continue
         number = re.search(r"^prog_id:\s+(\d+)", text, re.M)
         runs = re.search(r"^run_cnt:\s+(\d+)", text, re.M)
-        if number and runs:
+        if number and runs and number[1] not in looked_at:
             number = number[1]
+            looked_at.add(number)
             if number not in names:
                 names[number] = re.search(r" name (\S+)", inside.run("bpftool", "prog", "show", "id", number))[1]
-            found[names[number]] = int(runs[1]), int(re.search(r"^run_time_ns:\s+(\d+)", text, re.M)[1])
+            more = int(runs[1]), int(re.search(r"^run_time_ns:\s+(\d+)", text, re.M)[1])
+            found[names[number]] = tuple(map(sum, zip(found.get(names[number], (0, 0)), more)))
     return found
 
 
@@ -123,18 +128,16 @@ sendfile on;
 tcp_nopush on;
 access_log off;
 keepalive_requests 1000000000;
-client_body_buffer_size 64k;
 server {{
 listen 127.0.0.1:{NGINX_PORT};
 root {WEB};
-location = /post {{ client_max_body_size 1m; proxy_pass http://127.0.0.1:{NGINX_PORT}/none; }}
-location = /none {{ return 200 "ok\\n"; }}
 location = /answer {{ return 200 "ok\\n"; }}
 }}
 }}
 """)
     start("nginx", f"/usr/sbin/nginx -e stderr -c {WEB}/nginx.conf", settings)
-    return "bench-nginx.service"
+    listens(NGINX_PORT)
+    return NGINX
 
 
 def start(name, command, settings=""):
@@ -145,8 +148,49 @@ def start(name, command, settings=""):
     inside.run("systemctl", "start", f"bench-{name}.service")
 
 
+def start_echo():
+    start("echo", f"{inside.program('http')} --echo {ECHO_PORT}")
+    listens(ECHO_PORT)
+    return "bench-echo.service"
+
+
 def listens(port):
     def asked():
-        r = subprocess.run(["ss", "-Hltn", f"sport = :{port}"], stdout=subprocess.PIPE, check=False)
-        return bool(r.stdout)
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            return False
+        return True
     inside.wait_for(f"port {port}", asked)
+
+
+def check_measured():
+    if not inside.metrics().get('mendd_collector_up{collector="http"}'):
+        raise SystemExit("mendd does not measure HTTP on this kernel")
+
+
+def seen(unit):
+    """Answers and connections that are not understood, as mendd counts them."""
+    page = inside.metrics()
+    return (inside.metric_sum(page, "mendd_http_requests_total", f'name="{unit}"'),
+            inside.metric_sum(page, "mendd_http_untracked_connections_total", f'name="{unit}"'))
+
+
+def wait_measured(unit, port, line=False):
+    """Connections to the unit are seen: asks until mendd counts."""
+    def asked():
+        before = seen(unit)
+        client(*(["--line"] if line else ["--path", "/answer"]), "--connections", 1, port, 1)
+        time.sleep(PAGE_AGE)
+        return seen(unit) > before
+    inside.wait_for(f"the HTTP of {unit} is measured", asked)
+
+
+def wait_unmeasured(unit, port):
+    """New connections to the unit are not seen any more."""
+    def asked():
+        before = seen(unit)
+        client("--path", "/answer", "--connections", 1, port, 1)
+        time.sleep(PAGE_AGE)
+        return seen(unit) == before
+    inside.wait_for(f"the HTTP of {unit} is not measured", asked)
