@@ -76,6 +76,42 @@ static void pressure_has_hysteresis(void **state)
 	assert_int_equal(h.pressure_ns, 0);
 }
 
+/* Second by second: what the kernel's average has not seen yet. */
+static void pressure_is_noticed_soon(void **state)
+{
+	struct host_state h = {};
+	struct pressure waits = { 1000, 0, 0 };
+	uint64_t now = NOW;
+
+	for (int second = 0; second <= 6; second++) {
+		host_note_waits(&h, &waits, now);
+		host_note_pressure(&h, &(struct pressure) { 20, 0, 0 }, now);
+		assert_int_equal(h.pressed, second >= 2);
+		assert_int_equal(h.starved, second >= 6);
+		waits.cpu += 1;
+		now += S;
+	}
+	/* read again at once: nothing has been learned */
+	host_note_waits(&h, &waits, now - S + 1);
+	host_note_pressure(&h, &(struct pressure) { 20, 0, 0 }, now - S + 1);
+	assert_true(h.starved);
+	/* nobody waits any more, and both averages have to say so */
+	for (int second = 0; second < 3; second++) {
+		host_note_waits(&h, &waits, now);
+		host_note_pressure(&h, &(struct pressure) { 60, 0, 0 }, now);
+		now += S;
+	}
+	assert_true(h.pressed && !h.starved);
+	host_note_waits(&h, &waits, now);
+	host_note_pressure(&h, &(struct pressure) { 39, 0, 0 }, now);
+	assert_false(h.pressed);
+	/* what began while nobody looked is not known to have been lately */
+	waits.cpu += 1000;
+	host_note_waits(&h, &waits, now + 60 * S);
+	host_note_pressure(&h, &(struct pressure) { 1, 0, 0 }, now + 60 * S);
+	assert_false(h.pressed);
+}
+
 enum { UNITS = 12 };
 
 struct park {
@@ -295,23 +331,28 @@ static void put(const char *dir, const char *name, const char *text)
 static void reading_pressure(void **state)
 {
 	char dir[] = "/tmp/mendd-test-XXXXXX", command[64];
-	struct pressure p = { 1, 2, 3 };
+	struct pressure p = { 1, 2, 3 }, waits = { 4, 5, 6 };
 
 	assert_non_null(mkdtemp(dir));
-	assert_int_equal(pressure_read(dir, &p), -ENOENT);
-	put(dir, "cpu", "some avg10=12.34 avg60=0.00 avg300=0.00 total=1\nfull avg10=9.00 x\n");
+	assert_int_equal(pressure_read(dir, &p, NULL), -ENOENT);
+	put(dir, "cpu",
+		"some avg10=12.34 avg60=0.00 avg300=0.00 total=2500000\nfull avg10=9.00 x\n");
 	put(dir, "memory", "some avg10=0.00 avg60=0.00 avg300=0.00 total=1\n");
-	assert_int_equal(pressure_read(dir, &p), -ENOENT);
+	assert_int_equal(pressure_read(dir, &p, NULL), -ENOENT);
 	put(dir, "io", "some avg10=100.00 avg60=0.00 avg300=0.00 total=1\n");
 	assert_true(p.cpu == 1 && p.memory == 2 && p.io == 3);
-	assert_int_equal(pressure_read(dir, &p), 0);
+	assert_int_equal(pressure_read(dir, &p, NULL), 0);
 	assert_true(p.cpu > 12.33 && p.cpu < 12.35 && p.memory == 0 && p.io == 100);
-	put(dir, "io", "some avg10=101.00 avg60=0.00\n");
-	assert_int_equal(pressure_read(dir, &p), -EBADMSG);
+	assert_int_equal(pressure_read(dir, &p, &waits), 0);
+	assert_true(waits.cpu == 2.5 && waits.memory == 1e-6 && waits.io == 1e-6);
+	put(dir, "io", "some avg10=101.00 avg60=0.00 avg300=0.00 total=1\n");
+	assert_int_equal(pressure_read(dir, &p, NULL), -EBADMSG);
+	put(dir, "io", "some avg10=1.00 avg60=0.00 avg300=0.00\n");
+	assert_int_equal(pressure_read(dir, &p, NULL), -EBADMSG);
 	put(dir, "io", "");
-	assert_int_equal(pressure_read(dir, &p), -EBADMSG);
-	put(dir, "io", "some avg10=nan\n");
-	assert_int_equal(pressure_read(dir, &p), -EBADMSG);
+	assert_int_equal(pressure_read(dir, &p, NULL), -EBADMSG);
+	put(dir, "io", "some avg10=nan avg60=0.00 avg300=0.00 total=1\n");
+	assert_int_equal(pressure_read(dir, &p, NULL), -EBADMSG);
 	snprintf(command, sizeof(command), "rm -r %s", dir);
 	assert_int_equal(system(command), 0);
 }
@@ -360,6 +401,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(clocks),
 		cmocka_unit_test(pressure_has_hysteresis),
+		cmocka_unit_test(pressure_is_noticed_soon),
 		cmocka_unit_test(many_at_once),
 		cmocka_unit_test(one_after_the_other),
 		cmocka_unit_test(deaths_count),
