@@ -111,12 +111,39 @@ static long scan_step(u32 index, struct http_scan *x)
 	return http_scan_step(x);
 }
 
+static __attribute__((noinline)) int write_record(
+	struct connection *c, u32 kind, u64 first_byte_ns, u64 now)
+{
+	struct http_record *r;
+
+	if (!c)
+		return 0;
+	r = bpf_ringbuf_reserve(&records, sizeof(*r), 0);
+	if (!r)
+		return 0;
+	__builtin_memset(r, 0, sizeof(*r));
+	r->version = HTTP_WIRE_VERSION;
+	r->kind = kind;
+	r->unit = c->unit;
+	r->time_ns = now;
+	r->queue_ns = c->queue_ns;
+	r->first_byte_ns = first_byte_ns;
+	r->status = c->out.status;
+	r->method = c->in.method;
+	__builtin_memcpy(r->line, c->in.first, sizeof(r->line));
+	__builtin_memcpy(r->trace_id, c->in.trace_id, sizeof(r->trace_id));
+	bpf_ringbuf_submit(r, BPF_RB_NO_WAKEUP); /* the daemon looks once a second */
+	return 0;
+}
+
 static __always_inline void request_arrives(struct walk *w)
 {
 	struct connection *c = w->c;
 	u32 at = c->arrived & PENDING_MASK;
 
 	if (!has_detail(w->t, c->unit)) {
+		if (may_record(w->t, w->now))
+			write_record(c, HTTP_RECORD_FULL, 0, w->now);
 		w->failed = HTTP_UNTRACKED_FULL + 1;
 		return;
 	}
@@ -141,31 +168,6 @@ static __always_inline void answer_ends(struct connection *c, struct http_totals
 		observe(d, HTTP_DURATION, class_of(c->answer_status), now - c->answered_ns, 1);
 	c->answered_ns = 0;
 	count(&t->finished);
-}
-
-static __attribute__((noinline)) int write_record(
-	struct connection *c, u32 kind, u64 first_byte_ns, u64 now)
-{
-	struct http_record *r;
-
-	if (!c)
-		return 0;
-	r = bpf_ringbuf_reserve(&records, sizeof(*r), 0);
-	if (!r)
-		return 0;
-	__builtin_memset(r, 0, sizeof(*r));
-	r->version = HTTP_WIRE_VERSION;
-	r->kind = kind;
-	r->unit = c->unit;
-	r->time_ns = now;
-	r->queue_ns = c->queue_ns;
-	r->first_byte_ns = first_byte_ns;
-	r->status = c->out.status;
-	r->method = c->in.method;
-	__builtin_memcpy(r->line, c->in.first, sizeof(r->line));
-	__builtin_memcpy(r->trace_id, c->in.trace_id, sizeof(r->trace_id));
-	bpf_ringbuf_submit(r, BPF_RB_NO_WAKEUP); /* the daemon looks once a second */
-	return 0;
 }
 
 /* The head of a response on a server's connection; true: it has no body, whatever it says. */

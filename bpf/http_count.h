@@ -122,6 +122,15 @@ static __always_inline void observe(struct http_detail *d, u32 clock, u32 class,
 	}
 }
 
+/* Whether the unit may make a record now. */
+static __always_inline bool may_record(struct http_totals *t, u64 now)
+{
+	if (now - t->last_record_ns < RECORD_EVERY_NS)
+		return false;
+	t->last_record_ns = now;
+	return true;
+}
+
 /* Whether an answer is worth a record: one above the limit, or the first 5xx after quiet. */
 static __always_inline int record_kind(struct http_totals *t, u16 status, u64 took_ns, u64 now)
 {
@@ -134,10 +143,7 @@ static __always_inline int record_kind(struct http_totals *t, u16 status, u64 to
 	}
 	if (kind < 0 && t->slow_ns && took_ns > t->slow_ns)
 		kind = HTTP_RECORD_SLOW;
-	if (kind < 0 || now - t->last_record_ns < RECORD_EVERY_NS)
-		return -1;
-	t->last_record_ns = now;
-	return kind;
+	return kind >= 0 && may_record(t, now) ? kind : -1;
 }
 
 #endif

@@ -101,7 +101,7 @@ struct http_detail {
 enum http_record_kind {
 	HTTP_RECORD_SLOW,  /* above the unit's latency limit */
 	HTTP_RECORD_ERROR, /* a 5xx after a minute without one */
-	HTTP_RECORD_FULL,  /* no room for another unit's details */
+	HTTP_RECORD_FULL,  /* no room for its details: more units speak HTTP than MaxHTTPUnits= */
 };
 
 /* Rare; in the ring `records`. */
@@ -115,8 +115,9 @@ struct http_record {
 	__u16 status;
 	__u16 method;
 	__u32 reserved;
-	char line[64];     /* the request's first line, cut; no zero at its end where it is full */
-	char trace_id[32]; /* of traceparent, hexadecimal; zeros: it had none */
+	char line[HTTP_LINE]; /* the request's first line, cut; no zero at its end where it is full
+			       */
+	char trace_id[32];    /* of traceparent, hexadecimal; zeros: it had none */
 };
 
 /* Registered by IANA, and those that common servers use besides: nginx 444, 499; proxies 520 to

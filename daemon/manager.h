@@ -93,10 +93,11 @@ struct unit_edge {
 	char invocation[INVOCATION_SIZE]; /* as of the last reading, for struct former */
 	pid_t exec_main_pid;
 	uint32_t n_restarts;
-	uint64_t up_since_ns; /* first reading that found it up in this invocation; 0: down */
-	bool unread;          /* PID 1 did not answer: it is asked again at the next tick */
-	bool opened;          /* an incident was opened, and nobody told yet */
-	bool told;            /* the first decision of the present trouble was told */
+	uint64_t http_told_ns; /* a slow request, or that there is no room; 0: never */
+	uint64_t up_since_ns;  /* first reading that found it up in this invocation; 0: down */
+	bool unread;           /* PID 1 did not answer: it is asked again at the next tick */
+	bool opened;           /* an incident was opened, and nobody told yet */
+	bool told;             /* the first decision of the present trouble was told */
 	enum heal_state told_state;
 	enum refusal told_refusal;
 	enum health told_health;
@@ -200,6 +201,8 @@ void manager_tell_host(struct manager *m, enum message_kind kind, int priority, 
 void manager_tell_alert(struct manager *m, const struct unit *u, enum rule rule,
 	enum message_kind kind, int priority, const char *text);
 void manager_tell_helper(struct manager *m, const struct unit *u, const struct death *d);
+/* A request that is an example of what is wrong. */
+void manager_tell_http(struct manager *m, const struct unit *u, const struct http_record *h);
 void manager_status(struct manager *m);
 
 /* manager_evidence.c */

@@ -29,6 +29,24 @@ static void add_traffic(struct strbuf *b, const char *key, const struct traffic 
 		(unsigned long long)(t->p95_ns / NSEC_PER_USEC));
 }
 
+/* The last request that was slow, or an error after quiet. */
+static void add_example(struct strbuf *b, const struct http_record *r, uint64_t now)
+{
+	char target[HTTP_LINE + 8], trace_id[sizeof(r->trace_id) + 1];
+
+	http_record_target(r, target, sizeof(target));
+	snprintf(trace_id, sizeof(trace_id), "%.*s", (int)sizeof(r->trace_id), r->trace_id);
+	strbuf_addf(b, ",\"example\":{\"method\":\"%s\",\"target\":\"",
+		http_method_word((enum http_method)r->method));
+	strbuf_add_json(b, target);
+	strbuf_addf(b, "\",\"status\":%u,\"first_byte_usec\":%llu,\"age_usec\":%llu", r->status,
+		(unsigned long long)(r->first_byte_ns / NSEC_PER_USEC),
+		(unsigned long long)(clock_since_ns(now, r->time_ns) / NSEC_PER_USEC));
+	if (*trace_id)
+		add_string(b, "trace_id", trace_id);
+	strbuf_add(b, "}");
+}
+
 static void add_http(struct strbuf *b, const struct unit *u, uint64_t now)
 {
 	const struct http_state *h = u->http;
@@ -46,6 +64,8 @@ static void add_http(struct strbuf *b, const struct unit *u, uint64_t now)
 		strbuf_addf(b, ",\"oldest_unanswered_usec\":%llu",
 			(unsigned long long)(clock_since_ns(now, h->oldest_unanswered_ns) /
 					     NSEC_PER_USEC));
+	if (h->example.time_ns)
+		add_example(b, &h->example, now);
 	add_traffic(b, "lately", &t);
 	if (u->levels)
 		add_traffic(b, "baseline", &u->levels->baseline);

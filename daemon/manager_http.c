@@ -5,9 +5,11 @@
  * service; here both come together. What is measured, edge/http.h says; what it means, the judges.
  */
 #include "manager.h"
+#include "base/clock.h"
 
 /* Hosts have some tens. */
 #define SOCKET_UNITS_MAX 1024
+#define TELL_EVERY_NS (60 * NSEC_PER_SEC)
 
 /* Its listening sockets, and with them all connections, belong to its cgroup. */
 struct socket_unit {
@@ -163,9 +165,19 @@ static void on_record(void *userdata, const char *unit, const struct http_record
 {
 	struct manager *m = userdata;
 	struct unit *u = world_unit(&m->world, unit);
+	struct unit_edge *e;
 
-	if (u && u->http)
+	if (!u || !u->http || !u->edge)
+		return;
+	e = u->edge;
+	if (r->kind != HTTP_RECORD_FULL)
 		u->http->example = *r;
+	/* The kernel makes up to ten a second: the journal gets the first of them. */
+	if (r->kind != HTTP_RECORD_ERROR && e->http_told_ns &&
+		clock_since_ns(r->time_ns, e->http_told_ns) < TELL_EVERY_NS)
+		return;
+	e->http_told_ns = r->time_ns;
+	manager_tell_http(m, u, r);
 }
 
 void manager_open_http(struct manager *m)

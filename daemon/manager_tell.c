@@ -60,6 +60,26 @@ static void add_death(struct record *r, const struct death *d)
 	add(r, "MENDD_KILLER_UNIT", "%s", d->killer_unit);
 }
 
+static void add_usec(struct record *r, const char *key, uint64_t ns)
+{
+	if (ns != UINT64_MAX)
+		add(r, key, "%llu", (unsigned long long)(ns / NSEC_PER_USEC));
+}
+
+static void add_http(struct record *r, const struct http_record *h)
+{
+	char target[HTTP_LINE + 8];
+
+	http_record_target(h, target, sizeof(target));
+	add(r, "MENDD_HTTP_METHOD", "%s", http_method_word((enum http_method)h->method));
+	add(r, "MENDD_HTTP_TARGET", "%s", target);
+	if (h->status)
+		add(r, "MENDD_HTTP_STATUS", "%u", h->status);
+	add_usec(r, "MENDD_HTTP_FIRST_BYTE_USEC", h->first_byte_ns);
+	add_usec(r, "MENDD_HTTP_QUEUE_USEC", h->queue_ns);
+	add(r, "MENDD_HTTP_TRACE_ID", "%.*s", (int)sizeof(h->trace_id), h->trace_id);
+}
+
 static void add_rule(struct record *r, const struct unit *u, enum rule rule)
 {
 	add(r, "MENDD_RULE", "%s", rule_word(rule));
@@ -67,6 +87,9 @@ static void add_rule(struct record *r, const struct unit *u, enum rule rule)
 		return;
 	add(r, "MENDD_VALUE", "%g", u->levels->alerts[rule].value);
 	add(r, "MENDD_THRESHOLD", "%g", u->levels->alerts[rule].threshold);
+	if ((rule == RULE_HTTP_ERRORS || rule == RULE_HTTP_LATENCY) && u->http &&
+		u->http->example.time_ns)
+		add_http(r, &u->http->example);
 }
 
 static void add_incident(struct record *r, const struct unit *u)
@@ -171,6 +194,40 @@ void manager_tell_helper(struct manager *m, const struct unit *u, const struct d
 		u->name, d->comm, (int)d->pid, text);
 	add_death(&r, d);
 	emit(m, &r, u->name, oom ? MESSAGE_HIDDEN_OOM : MESSAGE_HELPER_DIED, LOG_WARNING, message);
+}
+
+/* Written by strangers: what a terminal would take for a command is not shown. */
+void manager_tell_http(struct manager *m, const struct unit *u, const struct http_record *h)
+{
+	static const enum message_kind kinds[] = { [HTTP_RECORD_SLOW] = MESSAGE_HTTP_SLOW,
+		[HTTP_RECORD_ERROR] = MESSAGE_HTTP_ERROR,
+		[HTTP_RECORD_FULL] = MESSAGE_HTTP_FULL };
+	struct record r = { .n = 0 };
+	char target[HTTP_LINE + 8], shown[HTTP_LINE + 8], message[640];
+	const char *method = http_method_word((enum http_method)h->method);
+	double seconds = (double)h->first_byte_ns / (double)NSEC_PER_SEC;
+
+	if (h->kind >= ARRAY_SIZE(kinds))
+		return;
+	http_record_target(h, target, sizeof(target));
+	str_copy_clean(shown, sizeof(shown), target);
+	if (h->kind == HTTP_RECORD_FULL)
+		snprintf(message, sizeof(message),
+			"%s: its HTTP is not measured: %llu units already are (MaxHTTPUnits=)",
+			u->name, (unsigned long long)m->world.http_units_max);
+	else if (h->kind == HTTP_RECORD_ERROR)
+		snprintf(message, sizeof(message),
+			"%s: %s %s was answered with %u, the first error in a minute", u->name,
+			method, shown, h->status);
+	else
+		snprintf(message, sizeof(message),
+			"%s: %s %s took %.3f s to its first byte (limit %.3f s), answered with %u",
+			u->name, method, shown, seconds,
+			(double)u->settings.http_latency_p99_ns / (double)NSEC_PER_SEC, h->status);
+	if (h->kind != HTTP_RECORD_FULL)
+		add_http(&r, h);
+	emit(m, &r, u->name, kinds[h->kind], h->kind == HTTP_RECORD_SLOW ? LOG_INFO : LOG_NOTICE,
+		message);
 }
 
 void manager_status(struct manager *m)

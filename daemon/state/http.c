@@ -431,3 +431,17 @@ int http_blindness(const struct http_state *s)
 		}
 	return found;
 }
+
+void http_record_target(const struct http_record *r, char *ret, size_t size)
+{
+	size_t line = strnlen(r->line, sizeof(r->line)), from = 0, n;
+
+	while (from < line && r->line[from] != ' ')
+		from++;
+	while (from < line && r->line[from] == ' ')
+		from++;
+	for (n = 0; from + n < line && r->line[from + n] != ' ' && r->line[from + n] != '?'; n++)
+		;
+	snprintf(ret, size, "%.*s%s", (int)n, r->line + from,
+		line == sizeof(r->line) && from + n == line ? "…" : "");
+}

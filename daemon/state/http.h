@@ -139,6 +139,12 @@ void http_bounds_ns(uint64_t ret[HTTP_BOUNDS]);
  */
 int http_blindness(const struct http_state *s);
 
+/*
+ * The target of a record's request, without its query, in which secrets may stand; it ends in "…"
+ * where the kernel has kept no more of it.
+ */
+void http_record_target(const struct http_record *r, char *ret, size_t size);
+
 const char *http_method_word(enum http_method m);         /* "GET", "_OTHER" */
 const char *http_class_word(enum http_class c);           /* "2xx", "other" */
 const char *http_incomplete_word(enum http_incomplete r); /* "client_reset" */

@@ -337,7 +337,7 @@ def sleeper(t):
     for thread in threads:
         thread.join()
     seen = truth.check({("GET", 200): 20})
-    compare_times(truth, seen, "mendd_http_first_byte_seconds", times, 0.01)
+    compare_times(truth, seen, "mendd_http_first_byte_seconds", times, 0.03)
     expect("none was faster than it slept", truth.bucket(seen, "mendd_http_first_byte_seconds", 0.1), 0)
     times.sort()
     none = 2**64 - 1

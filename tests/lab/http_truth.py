@@ -101,7 +101,7 @@ class Truth:
         answered = sum(requests.values())
         wanted = {"requests": without_zeros(requests), "incomplete": without_zeros(incomplete or {}),
                   "untracked": without_zeros(untracked or {}), "outgoing": outgoing, "in flight": in_flight}
-        if clocks and not incomplete and not untracked:
+        if clocks and not incomplete and not untracked and not in_flight:
             wanted["clocks"] = {FIRST: answered, DURATION: answered, QUEUE: answered} if answered else {}
         begin = time.monotonic()
 
