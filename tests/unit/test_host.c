@@ -11,6 +11,7 @@
 #include "traffic_model.h"
 
 #include <signal.h>
+#include <sys/ptrace.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -390,6 +391,19 @@ static void looking_at_processes(void **state)
 	assert_int_equal(processes_look("/nonexistent", child, &stopped, NULL), 1);
 	assert_true(stopped);
 	assert_int_equal(processes_look("/nonexistent", 0, &stopped, NULL), 0);
+	assert_false(stopped);
+	/* it runs, and is being traced: by a stranger, or by one that is listed with it */
+	assert_int_equal(kill(child, SIGCONT), 0);
+	assert_int_equal(waitpid(child, NULL, WCONTINUED), child);
+	assert_int_equal(processes_look("/nonexistent", child, &stopped, NULL), 1);
+	assert_false(stopped);
+	assert_int_equal(ptrace(PTRACE_SEIZE, child, NULL, NULL), 0);
+	json.len = 0;
+	assert_int_equal(processes_look("/nonexistent", child, &stopped, &json), 1);
+	assert_true(stopped);
+	snprintf(pids, sizeof(pids), ",\"tracer\":%d}]", (int)getpid());
+	assert_non_null(strstr(json.data, pids));
+	assert_int_equal(processes_look(file, 0, &stopped, NULL), 2);
 	assert_false(stopped);
 	assert_int_equal(kill(child, SIGKILL), 0);
 	assert_int_equal(waitpid(child, NULL, 0), child);
