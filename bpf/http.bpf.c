@@ -120,11 +120,6 @@ struct walk {
 
 #define FAILED_LOST 100
 
-static long scan_step(u32 index, struct http_scan *x)
-{
-	return http_scan_step(x);
-}
-
 static __attribute__((noinline)) int write_record(
 	struct connection *c, u32 kind, u64 first_byte_ns, u64 now)
 {
@@ -273,7 +268,6 @@ static long walk_step(u32 index, struct walk *w)
 	struct cursor *c = w->ingress ? &w->c->cursors[1] : &w->c->cursors[0];
 	struct http_stream *s = w->s;
 	struct http_block *b = &w->bench->block;
-	struct http_scan x = { .stream = s, .block = b };
 	u32 n = c->left, event;
 
 	if (n == 0 || w->failed || s->stage == HTTP_FOREIGN || s->stage == HTTP_UNTIL_CLOSE)
@@ -294,9 +288,9 @@ static long walk_step(u32 index, struct walk *w)
 		w->failed = FAILED_LOST;
 		return 1;
 	}
-	b->at = b->line = b->event = 0;
+	b->line = b->event = 0;
 	b->n = n;
-	bpf_loop(HTTP_SCAN_STEPS, scan_step, &x, 0);
+	http_scan(s, b);
 	event = b->event;
 	c->offset += b->line;
 	c->left -= b->line < c->left ? b->line : c->left;
