@@ -351,8 +351,8 @@ __attribute__((noinline)) int look_ahead(
 		a->method = begins_with_method(begin) ? http_method_of(begin) : HTTP_METHODS;
 	if (where & AHEAD_LAST)
 		a->ends_head = end[0] == '\r' && end[1] == '\n' && end[2] == '\r' && end[3] == '\n';
-	/* An empty line may lie over the joint of two segments, or where nobody looks. */
-	if ((!(where & AHEAD_FIRST) && (begin[0] == '\r' || begin[0] == '\n')) ||
+	/* An empty line may lie over the joint of two segments or of a gap, or too far away. */
+	if (begin[0] == '\r' || begin[0] == '\n' ||
 		(!(where & AHEAD_LAST) && (end[3] == '\n' || end[3] == '\r')) ||
 		p->length > AHEAD_STEPS * 8)
 		a->broken = 1;

@@ -656,6 +656,72 @@ static void test_two_cpus(struct fixture *f)
 	printf("ok: both directions at once, %u requests\n", race.n);
 }
 
+/* --- two CPUs, and each of them gives the connection up from time to time --------------------- */
+
+enum { TURNS = 60 };
+
+struct quarrel {
+	struct fixture *f;
+	struct random random; /* the thread's own */
+	bool ingress;
+	pthread_barrier_t *start;
+};
+
+/* One direction's packets: messages in order, sometimes one with a gap before it, or nonsense. */
+static void *take_part(void *userdata)
+{
+	static const char *const texts[2] = { "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+		"GET / HTTP/1.1\r\nHost: a\r\n\r\n" };
+	struct quarrel *q = userdata;
+	const char *text = texts[q->ingress];
+	size_t length = strlen(text);
+	uint32_t sequence = 1000;
+	struct http_any *any = q->f->any;
+	int program = bpf_program__fd(q->ingress ? any->progs.any_in : any->progs.any_out);
+	struct test_packet p;
+
+	pthread_barrier_wait(q->start);
+	for (int i = 0; i < TURNS; i++) {
+		if (!q->ingress && random_once(&q->random, 6))
+			sequence += 10;
+		if (q->ingress && random_once(&q->random, TURNS))
+			packet_segment(&p, false, sequence, TCP_FLAG_ACK, "?\r\n", 3);
+		else
+			packet_segment(&p, false, sequence, TCP_FLAG_ACK, text, length);
+		run(program, &p, 0, 0);
+		sequence += (uint32_t)length;
+	}
+	return NULL;
+}
+
+static void test_quarrels(struct fixture *f)
+{
+	unsigned int n = f->runs / 200, lost = 0;
+
+	for (unsigned int i = 0; i < n; i++) {
+		pthread_barrier_t start;
+		struct quarrel in = { f, { random_next(&f->random) | 1 }, true, &start };
+		struct quarrel out = { f, { random_next(&f->random) | 1 }, false, &start };
+		pthread_t a, b;
+
+		begin(f, 0, 0);
+		reset_counts(f);
+		pthread_barrier_init(&start, NULL, 2);
+		if (pthread_create(&a, NULL, take_part, &in) ||
+			pthread_create(&b, NULL, take_part, &out))
+			fail("no threads: %m");
+		pthread_join(a, NULL);
+		pthread_join(b, NULL);
+		pthread_barrier_destroy(&start);
+		check_in_flight(f, 0, "after both directions at once, with errors");
+		if (f->reports[0].open > TURNS)
+			fail("%u requests of %u are open", f->reports[0].open, TURNS);
+		lost += untracked(f) > 0;
+	}
+	printf("ok: both directions at once, with errors, %u conversations, %u given up\n", n,
+		lost);
+}
+
 static void read_options(int argc, char **argv, struct fixture *f)
 {
 	static const struct option options[] = { { "seed", required_argument, NULL, 's' },
@@ -690,6 +756,7 @@ int main(int argc, char **argv)
 	test_conversations(&f, true, false, "conversations with retransmissions");
 	test_conversations(&f, true, true, "conversations with segments out of order");
 	test_two_cpus(&f);
+	test_quarrels(&f);
 	http__destroy(f.http);
 	http_any__destroy(f.any);
 	return 0;
