@@ -36,8 +36,15 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 #define AHEAD_STEPS 512
 #define SCRATCHES 4 /* programs on one CPU that have preempted each other */
 
+/* What one run needs and the stack has no room for. */
+struct bench {
+	struct http_block block;
+	struct http_route_walk walk;
+	struct http_route_key key;
+};
+
 struct scratch {
-	struct http_block block[SCRATCHES];
+	struct bench benches[SCRATCHES];
 	u32 busy[SCRATCHES];
 };
 
@@ -105,7 +112,7 @@ struct walk {
 	struct connection *c;
 	struct http_totals *t;
 	struct http_stream *s;
-	struct http_block *block;
+	struct bench *bench;
 	u64 now;
 	u32 ingress;
 	u32 failed; /* reason + 1; above that range: lost */
@@ -147,6 +154,7 @@ static __always_inline void request_arrives(struct walk *w)
 {
 	struct connection *c = w->c;
 	u32 at = c->arrived & PENDING_MASK;
+	u16 route = 0;
 
 	if (!has_detail(w->t, c->unit)) {
 		if (may_record(w->t, w->now))
@@ -154,11 +162,18 @@ static __always_inline void request_arrives(struct walk *w)
 		w->failed = HTTP_UNTRACKED_FULL + 1;
 		return;
 	}
+	if (w->t->routes_max && w->bench) {
+		http_copy(w->bench->walk.line, c->in.first, HTTP_LINE);
+		route = (u16)find_route(w->t, &w->bench->walk, &w->bench->key, c->unit);
+	}
 	if (c->arrived - c->answered < HTTP_PENDING) {
 		c->arrival_ns[at] = w->now;
 		c->kept[at] = (u8)c->arrived;
-	} else
+		c->route[at] = route;
+	} else {
 		c->late_ns = w->now;
+		c->late_route = route;
+	}
 	c->method[c->arrived & METHODS_MASK] = w->s->method;
 	c->arrived++;
 	count(&w->t->started);
@@ -175,6 +190,13 @@ static __always_inline void answer_ends(struct connection *c, struct http_totals
 		observe(d, HTTP_DURATION, class_of(c->answer_status), now - c->answered_ns, 1);
 	c->answered_ns = 0;
 	count(&t->finished);
+}
+
+static __always_inline u32 route_of(const struct connection *c, u32 request)
+{
+	u32 at = request & PENDING_MASK;
+
+	return c->kept[at] == (u8)request ? c->route[at] : c->late_route;
 }
 
 /* The head of a response on a server's connection; true: it has no body, whatever it says. */
@@ -202,6 +224,8 @@ static __always_inline bool answer_begins(struct walk *w)
 		if (method < HTTP_METHODS && place < HTTP_CODES)
 			count(&d->codes[method][place]);
 	}
+	if (w->t->routes_max)
+		count_route(route_of(c, c->answered), class_of(status), took);
 	c->answered_ns = arrival;
 	c->answer_status = status;
 	c->answered++;
@@ -248,7 +272,7 @@ static long walk_step(u32 index, struct walk *w)
 {
 	struct cursor *c = w->ingress ? &w->c->cursors[1] : &w->c->cursors[0];
 	struct http_stream *s = w->s;
-	struct http_block *b = w->block;
+	struct http_block *b = &w->bench->block;
 	struct http_scan x = { .stream = s, .block = b };
 	u32 n = c->left, event;
 
@@ -555,12 +579,12 @@ static __always_inline void begin_conversation(struct connection *c, struct http
 		find_role(c, t, skb, p->offset + (u32)-beyond, p->length - (u32)-beyond, ingress);
 }
 
-static __always_inline struct http_block *take_block(struct scratch *s, u32 *ret_at)
+static __always_inline struct bench *take_bench(struct scratch *s, u32 *ret_at)
 {
 	for (u32 i = 0; i < SCRATCHES; i++)
 		if (!__sync_lock_test_and_set(&s->busy[i], 1)) {
 			*ret_at = i;
-			return &s->block[i];
+			return &s->benches[i];
 		}
 	return NULL;
 }
@@ -590,8 +614,8 @@ __attribute__((noinline)) int take_payload(struct __sk_buff *skb, struct connect
 		scratch = bpf_map_lookup_elem(&scratches, &zero);
 		if (!scratch)
 			return 0;
-		w.block = take_block(scratch, &at);
-		if (w.block) {
+		w.bench = take_bench(scratch, &at);
+		if (w.bench) {
 			cursor = ingress ? &c->cursors[1] : &c->cursors[0];
 			cursor->offset = p->offset + (u32)old;
 			cursor->left = p->length - (u32)old;

@@ -6,8 +6,8 @@
 #ifndef MENDD_HTTP_CONNECTION_H
 #define MENDD_HTTP_CONNECTION_H
 
-#include "http_count.h"
 #include "http_packet.h"
+#include "http_routes.h"
 
 #define PENDING_MASK (HTTP_PENDING - 1)
 #define METHODS_MASK (HTTP_METHODS_PENDING - 1)
@@ -50,7 +50,9 @@ struct connection {
 		u32 offset, left;
 	} cursors[2];
 	struct ahead ahead;
-	u16 answer_status;     /* of .answered_ns */
+	u16 answer_status;       /* of .answered_ns */
+	u16 route[HTTP_PENDING]; /* place in `route_counts`, as .arrival_ns; 0: none */
+	u16 late_route;
 	u8 kept[HTTP_PENDING]; /* number of the request, modulo 256, whose arrival is kept */
 	u8 method[HTTP_METHODS_PENDING];
 	u8 role;

@@ -16,7 +16,7 @@
 
 #include <linux/types.h>
 
-#include "http.h"
+#include "http_route.h"
 
 #define HTTP_WIRE_VERSION 1
 
@@ -26,7 +26,10 @@ enum {
 	/* Units that speak HTTP; place 0 means "none yet". MaxHTTPUnits= says how many there are.
 	 */
 	HTTP_DETAILS_MAX = 4096,
-	HTTP_BUCKETS = 167, /* 166 bounds, and what is above them */
+	/* Routes of all units together; each takes 256 bytes. */
+	HTTP_ROUTES = 4096,
+	HTTP_CLASSIC_BOUNDS = 16, /* of the usual buckets of Prometheus */
+	HTTP_BUCKETS = 167,       /* 166 bounds, and what is above them */
 	/* Places for status codes of a unit: place 0 for those that are not known. */
 	HTTP_CODES = 72,
 	/* Requests in flight on one connection whose arrivals are told apart; of more, the last
@@ -84,6 +87,8 @@ struct http_totals {
 	__u64 slow_ns;
 	__u64 last_record_ns; /* they are limited to ten a second */
 	__u64 last_error_ns;  /* last 5xx: the first one after quiet makes a record */
+	__u32 routes_max;     /* written by the daemon: routes that are counted apart; 0: none */
+	__u32 routes;         /* that there are, with "_OTHER" */
 	/* Result of the last walk over the connections; arrivals are times of CLOCK_MONOTONIC. */
 	__u64 oldest_unanswered_ns; /* arrival; 0: none */
 	__u64 oldest_ns;            /* the same including those whose answer is on its way */
@@ -96,6 +101,22 @@ struct http_detail {
 	__u64 histograms[HTTP_CLOCKS][HTTP_CLASSES][HTTP_BUCKETS];
 	__u64 sums_ns[HTTP_CLOCKS][HTTP_CLASSES];
 	__u64 codes[HTTP_METHODS][HTTP_CODES];
+};
+
+/* Counts of one route. The first byte's time, as the metrics have it. */
+struct http_route {
+	__u32 unit; /* place in totals; 0: nobody's */
+	__u32 reserved;
+	char name[HTTP_ROUTE]; /* "_OTHER": those that found no place */
+	__u64 answered[HTTP_CLASSES];
+	__u64 sum_ns;
+	__u64 buckets[HTTP_CLASSIC_BOUNDS + 1];
+};
+
+/* Where a route is found. */
+struct http_route_key {
+	__u32 unit;
+	char name[HTTP_ROUTE];
 };
 
 enum http_record_kind {

@@ -136,7 +136,8 @@ void manager_apply_http(struct manager *m, struct unit *u)
 	while ((s = hash_next(&m->socket_units, &cursor)))
 		if (s->service && str_eq(s->service, u->name))
 			measure_socket(m, s);
-	http_source_limit(m->http, u->name, u->settings.http_latency_p99_ns);
+	http_source_limit(
+		m->http, u->name, u->settings.http_latency_p99_ns, u->settings.http_routes);
 }
 
 void manager_begin_http(struct manager *m, struct unit *u)

@@ -154,6 +154,30 @@ static int append_codes(sd_bus_message *m, const struct unit *u)
 	return r;
 }
 
+static int append_routes_of(sd_bus_message *m, const struct unit *u,
+	uint64_t (*number)(const volatile struct http_route *r))
+{
+	int r = 0;
+
+	for (size_t i = 0; r >= 0 && u->http && i < u->http->n_routes; i++) {
+		const volatile struct http_route *route = u->http->routes[i];
+		char name[HTTP_ROUTE];
+
+		r = sd_bus_message_append(m, "{st}", http_route_name(route, name), number(route));
+	}
+	return r;
+}
+
+static int append_routes(sd_bus_message *m, const struct unit *u)
+{
+	return append_routes_of(m, u, http_route_answered);
+}
+
+static int append_route_errors(sd_bus_message *m, const struct unit *u)
+{
+	return append_routes_of(m, u, http_route_errors);
+}
+
 /* --- the table -----------------------------------------------------------------------------------
  */
 
@@ -188,6 +212,8 @@ static const struct member {
 	{ .name = "HTTPIncomplete", .counters = append_incomplete },
 	{ .name = "HTTPUntracked", .counters = append_untracked },
 	{ .name = "HTTPCodes", .counters = append_codes },
+	{ .name = "HTTPRoutes", .counters = append_routes },
+	{ .name = "HTTPRouteErrors", .counters = append_route_errors },
 };
 
 static const char *type_of(const struct member *x)

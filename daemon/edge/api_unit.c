@@ -280,6 +280,8 @@ const sd_bus_vtable api_unit_vtable[] = {
 	SD_BUS_PROPERTY("HTTPIncomplete", "a{st}", api_get_http, 0, 0),
 	SD_BUS_PROPERTY("HTTPUntracked", "a{st}", api_get_http, 0, 0),
 	SD_BUS_PROPERTY("HTTPCodes", "a{st}", api_get_http, 0, 0),
+	SD_BUS_PROPERTY("HTTPRoutes", "a{st}", api_get_http, 0, 0),
+	SD_BUS_PROPERTY("HTTPRouteErrors", "a{st}", api_get_http, 0, 0),
 	SD_BUS_PROPERTY("ListeningSockets", "as", get_sockets, 0, 0),
 	SD_BUS_PROPERTY("Dependencies", "as", get_dependencies, 0, 0),
 	SD_BUS_PROPERTY("Program", "s", get_program, 0, 0),

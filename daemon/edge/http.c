@@ -10,6 +10,7 @@
 #include "../base/str.h"
 #include "fdstore.h"
 #include "http_programs.h"
+#include "http_routes.h"
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -45,6 +46,7 @@ struct http_source {
 	struct http_totals *totals;  /* mapped */
 	struct http_detail *details; /* mapped; written only to be zeroed */
 	size_t n_details;
+	struct http_routes routes;
 	struct hash attached; /* cgroup id -> struct attached, owned */
 	struct hash places;   /* hash of a unit's name -> struct place, owned */
 	uint32_t last_place;  /* the one that was given last: reuse comes as late as possible */
@@ -147,6 +149,8 @@ static void forget(struct http_source *s, struct place *p)
 	uint32_t detail = (uint32_t)t->detail;
 
 	hash_remove_u64(&s->places, p->name_hash);
+	if (t->routes)
+		http_routes_forget(&s->routes, p->unit);
 	memset(t, 0, sizeof(*t));
 	if (detail && detail < s->n_details) {
 		memset(&s->details[detail], 0, sizeof(s->details[detail]));
@@ -249,12 +253,14 @@ void http_source_detach(struct http_source *s, uint64_t cgroup)
 	free_attached(a);
 }
 
-void http_source_limit(struct http_source *s, const char *unit, uint64_t slow_ns)
+void http_source_limit(struct http_source *s, const char *unit, uint64_t slow_ns, uint32_t routes)
 {
 	const struct place *p = hash_get_u64(&s->places, hash_of(unit));
 
-	if (p)
-		s->totals[p->unit].slow_ns = slow_ns;
+	if (!p)
+		return;
+	s->totals[p->unit].slow_ns = slow_ns;
+	s->totals[p->unit].routes_max = routes;
 }
 
 void http_source_probe_port(struct http_source *s, uint16_t port, bool in_use)
@@ -327,6 +333,7 @@ void http_source_tick(struct http_source *s, uint64_t now_ns)
 			continue;
 		if (!p->state->detail)
 			p->state->detail = detail_of(s, p->unit);
+		http_routes_find(&s->routes, p->state, p->unit);
 		http_tick(p->state, now_ns);
 	}
 	s->world->http_units = n;
@@ -353,7 +360,7 @@ static int map_all(struct http_source *s)
 	s->details = p;
 	s->world->http_units_max = s->n_details - 1;
 	s->records = ring_buffer__new(s->programs.maps[HTTP_MAP_RECORDS], take_record, s, NULL);
-	return s->records ? 0 : -errno;
+	return s->records ? http_routes_open(&s->routes, &s->programs) : -errno;
 }
 
 struct http_source *http_source_free(struct http_source *s)
@@ -376,6 +383,7 @@ struct http_source *http_source_free(struct http_source *s)
 		munmap(s->totals, HTTP_UNITS * sizeof(*s->totals));
 	if (s->details)
 		munmap(s->details, s->n_details * sizeof(*s->details));
+	http_routes_done(&s->routes);
 	http_programs_done(&s->programs);
 	free(s);
 	return NULL;

@@ -44,8 +44,9 @@ void http_source_forget(struct http_source *s, const char *unit);
  */
 void http_source_tick(struct http_source *s, uint64_t now_ns);
 
-/* Answers of the unit that take longer make a record; 0: none. */
-void http_source_limit(struct http_source *s, const char *unit, uint64_t slow_ns);
+/* Answers that take longer than slow_ns make a record (0: none); so many routes are counted apart.
+ */
+void http_source_limit(struct http_source *s, const char *unit, uint64_t slow_ns, uint32_t routes);
 
 /* A probe of our own uses the port: its connection is not counted. */
 void http_source_probe_port(struct http_source *s, uint16_t port, bool in_use);

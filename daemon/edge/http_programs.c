@@ -13,7 +13,7 @@
 #include "http.skel.h"
 
 static const char *const map_names[HTTP_MAP_COUNT] = { "totals", "details", "free-details",
-	"members", "probe-ports", "records" };
+	"members", "routes", "route-counts", "free-routes", "probe-ports", "records" };
 
 static const struct {
 	const char *name, *feature, *does;
@@ -62,6 +62,12 @@ static struct bpf_map *map_of(const struct http *s, enum http_map m)
 		return s->maps.free_details;
 	case HTTP_MAP_MEMBERS:
 		return s->maps.members;
+	case HTTP_MAP_ROUTES:
+		return s->maps.routes;
+	case HTTP_MAP_ROUTE_COUNTS:
+		return s->maps.route_counts;
+	case HTTP_MAP_FREE_ROUTES:
+		return s->maps.free_routes;
 	case HTTP_MAP_PROBE_PORTS:
 		return s->maps.probe_ports;
 	default:
@@ -131,6 +137,8 @@ static int open_and_load(
 	http_bounds_ns(bounds);
 	for (unsigned int i = 0; i < HTTP_BOUNDS; i++)
 		s->rodata->bounds[i] = bounds[i];
+	for (unsigned int i = 0; i < HTTP_BUCKETS; i++)
+		s->rodata->classic_of[i] = (__u8)http_classic_of_bucket(i);
 	r = bpf_map__set_max_entries(s->maps.details, n_details);
 	for (int i = 0; i < HTTP_PROGRAM_COUNT; i++)
 		bpf_program__set_autoload(program_of(s, i), wanted[i]);
@@ -202,6 +210,8 @@ static int load(struct http_programs *p, uint32_t n_details)
 		return r;
 	for (int i = 0; i < HTTP_MAP_COUNT; i++)
 		p->maps[i] = fcntl(bpf_map__fd(map_of(s, i)), F_DUPFD_CLOEXEC, 3);
+	for (uint32_t place = 1; place < HTTP_ROUTES; place++)
+		bpf_map_update_elem(p->maps[HTTP_MAP_FREE_ROUTES], NULL, &place, BPF_ANY);
 	for (uint32_t place = 1; place < n_details; place++)
 		bpf_map_update_elem(p->maps[HTTP_MAP_FREE_DETAILS], NULL, &place, BPF_ANY);
 	attach(p, s);

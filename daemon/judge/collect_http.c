@@ -142,10 +142,46 @@ static void not_measured(struct page *p)
 	}
 }
 
+static void routes(struct page *p)
+{
+	char name[HTTP_ROUTE];
+
+	metric_family(p->out, "mendd_http_route_requests_total", METRIC_COUNTER, NULL,
+		"Requests to the unit that were answered, by route; of units with HTTPRoutes=.");
+	UNIT_EACH (u, p) {
+		for (size_t i = 0; u->http && i < u->http->n_routes; i++)
+			for (unsigned int c = 0; c < HTTP_CLASSES; c++) {
+				uint64_t n = u->http->routes[i]->answered[c];
+
+				if (n || c == HTTP_CLASS_2XX || c == HTTP_CLASS_5XX)
+					METRIC_COUNT(p->out, n, { "name", u->name },
+						{ "route",
+							http_route_name(u->http->routes[i], name) },
+						{ "class", http_class_word((enum http_class)c) });
+			}
+	}
+	metric_family(p->out, "mendd_http_route_first_byte_seconds", METRIC_HISTOGRAM, "seconds",
+		"From the arrival of a request to the first byte of its answer, by route.");
+	UNIT_EACH (u, p) {
+		for (size_t i = 0; u->http && i < u->http->n_routes; i++) {
+			const volatile struct http_route *r = u->http->routes[i];
+			const struct metric_label labels[] = { { "name", u->name },
+				{ "route", http_route_name(r, name) }, { NULL, NULL } };
+			uint64_t buckets[HTTP_CLASSIC_BOUNDS + 1];
+
+			for (unsigned int b = 0; b <= HTTP_CLASSIC_BOUNDS; b++)
+				buckets[b] = r->buckets[b];
+			metric_histogram(p->out, labels, http_classic_bounds, HTTP_CLASSIC_BOUNDS,
+				buckets, (double)r->sum_ns / 1e9);
+		}
+	}
+}
+
 void collect_http(struct page *p)
 {
 	requests(p);
 	durations(p);
+	routes(p);
 	in_flight(p);
 	not_measured(p);
 }

@@ -139,8 +139,10 @@ struct http_state *http_state_new(
 
 struct http_state *http_state_free(struct http_state *s)
 {
-	if (s)
+	if (s) {
 		free(s->window);
+		free(s->routes);
+	}
 	free(s);
 	return NULL;
 }
@@ -397,23 +399,54 @@ uint64_t http_code_count(const struct http_state *s, enum http_method m, unsigne
 									: 0;
 }
 
-void http_fold_classic(const struct http_state *s, enum http_clock clock, enum http_class class,
-	uint64_t ret[HTTP_CLASSIC_BOUNDS + 1], double *ret_sum)
+const char *http_route_name(const volatile struct http_route *r, char ret[HTTP_ROUTE])
+{
+	for (unsigned int i = 0; i < HTTP_ROUTE; i++)
+		ret[i] = r->name[i];
+	ret[HTTP_ROUTE - 1] = '\0';
+	return ret;
+}
+
+uint64_t http_route_answered(const volatile struct http_route *r)
+{
+	uint64_t n = 0;
+
+	for (unsigned int c = 0; c < HTTP_CLASSES; c++)
+		n += r->answered[c];
+	return n;
+}
+
+uint64_t http_route_errors(const volatile struct http_route *r)
+{
+	return r->answered[HTTP_CLASS_5XX];
+}
+
+unsigned int http_classic_of_bucket(unsigned int bucket)
 {
 	const uint64_t *bounds = bounds_ns();
 	unsigned int to = 0;
 
+	while (to < HTTP_CLASSIC_BOUNDS &&
+		(bucket >= HTTP_BOUNDS ||
+			bounds[bucket] > (uint64_t)llround(http_classic_bounds[to] * 1e9)))
+		to++;
+	return to;
+}
+
+void http_fold_classic(const struct http_state *s, enum http_clock clock, enum http_class class,
+	uint64_t ret[HTTP_CLASSIC_BOUNDS + 1], double *ret_sum)
+{
+	static uint8_t classic_of[HTTP_BUCKETS];
+
+	/* Computed once: a page of 500 units folds thousands of histograms. */
+	for (unsigned int b = 0; b < HTTP_BUCKETS && !classic_of[HTTP_BUCKETS - 1]; b++)
+		classic_of[b] = (uint8_t)http_classic_of_bucket(b);
 	memset(ret, 0, (HTTP_CLASSIC_BOUNDS + 1) * sizeof(*ret));
 	*ret_sum = 0;
 	if (!s || !s->detail)
 		return;
-	for (unsigned int b = 0; b < HTTP_BUCKETS; b++) {
-		while (to < HTTP_CLASSIC_BOUNDS &&
-			(b == HTTP_BOUNDS ||
-				bounds[b] > (uint64_t)llround(http_classic_bounds[to] * 1e9)))
-			to++;
-		ret[to] += s->detail->histograms[clock][class][b];
-	}
+	for (unsigned int b = 0; b < HTTP_BUCKETS; b++)
+		ret[classic_of[b]] += s->detail->histograms[clock][class][b];
 	*ret_sum = (double)s->detail->sums_ns[clock][class] / 1e9;
 }
 

@@ -13,7 +13,6 @@ enum {
 	HTTP_SECONDS = 64,           /* remembered */
 	HTTP_HISTOGRAM_SECONDS = 16, /* of these with their histogram of first bytes */
 	HTTP_WINDOW = 10, /* seconds: the window of the quantiles and rates that people are shown */
-	HTTP_CLASSIC_BOUNDS = 16,
 	HTTP_BOUNDS = HTTP_BUCKETS - 1,
 };
 
@@ -60,7 +59,12 @@ struct http_state {
 				     never */
 	uint64_t last_arrival_ns; /* the same of requests */
 
-	int attach_error;           /* of the last attempt to measure it, -errno; 0: none */
+	int attach_error; /* of the last attempt to measure it, -errno; 0: none */
+	/* Owned array of the kernel's memory, in the order in which they were met; n_routes of
+	 * them.
+	 */
+	const volatile struct http_route **routes;
+	size_t n_routes;
 	struct http_record example; /* the last one worth a record; time_ns 0: there was none */
 	struct http_window *window; /* owned; NULL before the first request: most units have none */
 };
@@ -130,6 +134,14 @@ extern const double http_classic_bounds[HTTP_CLASSIC_BOUNDS];
 void http_fold_classic(const struct http_state *s, enum http_clock clock, enum http_class class,
 	uint64_t ret[HTTP_CLASSIC_BOUNDS + 1], double *ret_sum);
 
+/* Its name, printable ASCII; out of memory that the kernel writes. */
+const char *http_route_name(const volatile struct http_route *r, char ret[HTTP_ROUTE]);
+/* 5xx of a route; and all answers. */
+uint64_t http_route_errors(const volatile struct http_route *r);
+uint64_t http_route_answered(const volatile struct http_route *r);
+
+/* The classic bucket that each of the kernel's buckets is folded into. */
+unsigned int http_classic_of_bucket(unsigned int bucket);
 /* The kernel's bounds in nanoseconds, inclusive, rising. */
 void http_bounds_ns(uint64_t ret[HTTP_BOUNDS]);
 

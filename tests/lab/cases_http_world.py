@@ -9,7 +9,7 @@ import subprocess
 import threading
 import time
 
-from harness import (RUN, SLOW, UNIT_DIR, Failure, Unit, case, expect, mendd_pid, remove, run, run_raw, wait,
+from harness import (RUN, SLOW, UNIT_DIR, Failure, Unit, case, expect, mendd_pid, metrics, remove, run, run_raw, wait,
                      wait_mendd_ready, write)
 from http_client import MAPPED, V4, V6, Client, message, once
 from http_servers import can_connect
@@ -391,6 +391,47 @@ def certificate(t):
     t.cleanup(remove, path)
     t.cleanup(remove, path + ".crt")
     return path
+
+
+def routes_of(u):
+    """{(route, class): how many}, and of the first bytes' histogram {route: how many}."""
+    wanted = re.compile(r'mendd_http_route_(requests_total|first_byte_seconds_count)\{name="([^"]*)",route="([^"]*)"'
+                        r'(?:,class="([^"]*)")?\}')
+    counts, clocks = Counts(), Counts()
+    for text, value in metrics().items():
+        m = wanted.match(text)
+        if m and m[2] == u.name and value:
+            if m[4]:
+                counts[(m[3], m[4])] = int(value)
+            else:
+                clocks[m[3]] = int(value)
+    return counts, clocks
+
+
+@case("HTTP: routes, with ids replaced, the rest together, none where nobody asked")
+def routes(t):
+    u, without = http_unit(t, mendd="HTTPRoutes=5"), http_unit(t, stem="without")
+    truth, tally = Truth(u), Counts()
+    with Client(u.port, V4, tally) as c:
+        for n in range(30):
+            c.ask("GET", f"/status/200?user={n}")
+            c.ask("POST", f"/status/{(404, 500)[n % 2]}", body=b"x")
+        for name in ("head", "body", "zero", "more", "none"):
+            for n in (7, 8):
+                c.ask("GET", f"/{name}x/{n}")
+    once(without.port, "GET", "/status/200")
+    truth.check(tally)
+    wanted = Counts({("/status/{id}", "2xx"): 30, ("/status/{id}", "4xx"): 15, ("/status/{id}", "5xx"): 15})
+    for name in ("headx", "bodyx", "zerox", "morex"):  # with the first one five
+        wanted[(f"/{name}/{{id}}", "4xx")] = 2
+    wanted[("_OTHER", "4xx")] = 2
+    by_route = Counts()
+    for (route, _), n in wanted.items():
+        by_route[route] += n
+    wait("its routes", lambda: routes_of(u) == (wanted, by_route))
+    expect("those of a unit that did not ask", routes_of(without), (Counts(), Counts()))
+    expect("on D-Bus", u.mendd()["HTTPRoutes"], dict(by_route))
+    expect("errors on D-Bus", {k: v for k, v in u.mendd()["HTTPRouteErrors"].items() if v}, {"/status/{id}": 15})
 
 
 @case("HTTP: TLS is untracked, connection by connection")

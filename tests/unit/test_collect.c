@@ -257,12 +257,12 @@ static void a_unit_without_http(void **state)
 	u->http = http_state_new(&totals, NULL);
 	assert_non_null(u->http);
 	collect(&w, &page);
-	assert_int_equal(count(&page, "mendd_http_"), 2 * 10); /* HELP and TYPE of each family */
+	assert_int_equal(count(&page, "mendd_http_"), 2 * 12); /* HELP and TYPE of each family */
 	totals.untracked[HTTP_UNTRACKED_TLS] = 3;
 	totals.outgoing = 4;
 	strbuf_reset(&page);
 	collect(&w, &page);
-	assert_int_equal(count(&page, "mendd_http_"), 2 * 10 + 2);
+	assert_int_equal(count(&page, "mendd_http_"), 2 * 12 + 2);
 	assert_true(has(&page, "mendd_http_untracked_connections_total{name=\"a.service\","
 			       "reason=\"tls\"} 3"));
 	assert_true(has(&page, "mendd_http_outgoing_requests_total{name=\"a.service\"} 4"));
@@ -339,6 +339,31 @@ static void a_unit_with_http(void **state)
 	/* Never seen, and not among those that start at 0. */
 	assert_int_equal(count(&page, "class=\"3xx\""), 0);
 	assert_int_equal(count(&page, "class=\"other\""), 0);
+	{
+		static const struct http_route other = { .name = "_OTHER" }, users = {
+			.name = "/users/{id}",
+			.answered = { [HTTP_CLASS_2XX] = 6, [HTTP_CLASS_5XX] = 2 },
+			.sum_ns = 4 * NSEC_PER_SEC,
+			.buckets = { [7] = 8 }
+		};
+
+		u->http->routes = calloc(2, sizeof(*u->http->routes));
+		assert_non_null(u->http->routes);
+		u->http->routes[0] = &users;
+		u->http->routes[1] = &other;
+		u->http->n_routes = 2;
+		assert_int_equal(http_route_answered(&users), 8);
+		assert_int_equal(http_route_errors(&users), 2);
+		strbuf_reset(&page);
+		collect(&w, &page);
+		assert_true(has(&page, "mendd_http_route_requests_total{name=\"a.service\","
+				       "route=\"/users/{id}\",class=\"5xx\"} 2"));
+		assert_true(has(&page, "mendd_http_route_first_byte_seconds_bucket{name="
+				       "\"a.service\",route=\"/users/{id}\",le=\"0.1\"} 8"));
+		assert_true(has(&page, "mendd_http_route_first_byte_seconds_sum{name="
+				       "\"a.service\",route=\"/users/{id}\"} 4"));
+		assert_int_equal(count(&page, "route=\"_OTHER\",class="), 2);
+	}
 	/* All answered: nothing is old. */
 	totals.finished = 20;
 	strbuf_reset(&page);

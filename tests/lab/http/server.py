@@ -152,7 +152,7 @@ class Connection:
         self.open = False
 
 
-def do_unknown(c):
+def do_unknown(c, *_):
     c.answer(404)
 
 
