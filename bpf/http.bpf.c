@@ -63,9 +63,12 @@ struct {
 	__type(value, struct connection);
 } blank SEC(".maps");
 
-static __always_inline u32 open_requests(const struct connection *c)
+/* A count of answered or read requests, those included of which nothing more will be known. */
+static __always_inline u32 beyond_dropped(const struct connection *c, u32 request)
 {
-	return c->arrived - c->answered + (c->answered_ns ? 1 : 0);
+	u32 dropped = c->dropped;
+
+	return (s32)(dropped - request) > 0 ? dropped : request;
 }
 
 static __always_inline u64 arrival_of(const struct connection *c, u32 request)
@@ -78,10 +81,27 @@ static __always_inline u64 arrival_of(const struct connection *c, u32 request)
 /* What is open will not be seen to end. */
 static __always_inline void drop_requests(struct connection *c, struct http_totals *t)
 {
-	if (c->role == ROLE_SERVER)
-		__sync_fetch_and_add(&t->finished, open_requests(c));
-	c->answered = c->read = c->arrived;
+	u32 open = __sync_lock_test_and_set(&c->open, 0);
+
+	if (open)
+		__sync_fetch_and_add(&t->finished, open);
+	c->dropped = c->arrived;
 	c->answered_ns = 0;
+}
+
+/* One request less in flight, if none of the other CPUs has given all of them up meanwhile. */
+static __always_inline void finish_one(struct connection *c, struct http_totals *t)
+{
+	for (int i = 0; i < 4; i++) {
+		u32 open = *(volatile u32 *)&c->open;
+
+		if (!open)
+			return;
+		if (__sync_val_compare_and_swap(&c->open, open, open - 1) == open) {
+			count(&t->finished);
+			return;
+		}
+	}
 }
 
 /* Only connections that the unit accepted are counted; what it does as a client is its own. */
@@ -90,6 +110,7 @@ static __always_inline void give_up(struct connection *c, struct http_totals *t,
 	drop_requests(c, t);
 	if (c->role != ROLE_CLIENT && !c->connecting && reason < HTTP_UNTRACKED_REASONS)
 		count(&t->untracked[reason]);
+	c->reason = (u8)reason;
 	c->role = ROLE_UNTRACKED;
 }
 
@@ -166,7 +187,7 @@ static __always_inline void request_arrives(struct walk *w)
 		http_copy(w->bench->walk.line, c->in.first, HTTP_LINE);
 		route = (u16)find_route(w->t, &w->bench->walk, &w->bench->key, c->unit);
 	}
-	if (c->arrived - c->answered < HTTP_PENDING) {
+	if (c->arrived - beyond_dropped(c, c->answered) < HTTP_PENDING) {
 		c->arrival_ns[at] = w->now;
 		c->kept[at] = (u8)c->arrived;
 		c->route[at] = route;
@@ -175,21 +196,23 @@ static __always_inline void request_arrives(struct walk *w)
 		c->late_route = route;
 	}
 	c->method[c->arrived & METHODS_MASK] = w->s->method;
+	__sync_fetch_and_add(&c->open, 1);
 	c->arrived++;
 	count(&w->t->started);
 }
 
 static __always_inline void answer_ends(struct connection *c, struct http_totals *t, u64 now)
 {
+	u64 arrival = *(volatile u64 *)&c->answered_ns;
 	struct http_detail *d;
 
-	if (!c->answered_ns)
+	if (!arrival)
 		return;
 	d = detail_of(t);
 	if (d)
-		observe(d, HTTP_DURATION, class_of(c->answer_status), now - c->answered_ns, 1);
+		observe(d, HTTP_DURATION, class_of(c->answer_status), now - arrival, 1);
 	c->answered_ns = 0;
-	count(&t->finished);
+	finish_one(c, t);
 }
 
 static __always_inline u32 route_of(const struct connection *c, u32 request)
@@ -204,17 +227,18 @@ static __always_inline bool answer_begins(struct walk *w)
 {
 	struct connection *c = w->c;
 	u16 status = w->s->status;
-	u64 arrival = arrival_of(c, c->answered), took;
+	u32 answered = beyond_dropped(c, c->answered);
+	u64 arrival = arrival_of(c, answered), took;
 	struct http_detail *d;
 	u8 method;
 	int kind;
 
 	if (status < 200 && status != 101)
 		return true;
-	if (c->answered == c->arrived)
+	if (answered == c->arrived)
 		return status == 204 || status == 304; /* an answer to nothing that we saw */
 	c->joined = 0;
-	method = c->method[c->answered & METHODS_MASK];
+	method = c->method[answered & METHODS_MASK];
 	took = c->begin_ns - arrival;
 	d = detail_of(w->t);
 	if (d) {
@@ -225,10 +249,10 @@ static __always_inline bool answer_begins(struct walk *w)
 			count(&d->codes[method][place]);
 	}
 	if (w->t->routes_max)
-		count_route(route_of(c, c->answered), class_of(status), took);
+		count_route(route_of(c, answered), class_of(status), took);
 	c->answered_ns = arrival;
 	c->answer_status = status;
-	c->answered++;
+	c->answered = answered + 1;
 	kind = record_kind(w->t, status, took, w->now);
 	if (kind >= 0 && c->unit)
 		write_record(c, kind, took, w->now);
@@ -254,9 +278,9 @@ static __always_inline void on_event(struct walk *w, u32 event)
 	if (event == HTTP_HEAD_DONE) {
 		if (response)
 			bodiless = answer_begins(w);
-		else if (c->role == ROLE_SERVER)
+		else if (w->ingress)
 			request_arrives(w);
-		else
+		else if (c->role == ROLE_CLIENT)
 			count(&w->t->outgoing);
 		http_after_head(w->s, bodiless);
 		if (!(w->s->flags & HTTP_FLAG_BODY) && response && w->s->status >= 200)
@@ -623,6 +647,9 @@ __attribute__((noinline)) int take_payload(struct __sk_buff *skb, struct connect
 			if (cursor->left && !w.failed && w.s->stage != HTTP_FOREIGN &&
 				w.s->stage != HTTP_UNTIL_CLOSE)
 				w.failed = FAILED_LOST;
+			/* Ingress is not under the socket's lock: another CPU was here too. */
+			if (ingress && c->in_next != p->sequence + p->length)
+				w.failed = FAILED_LOST;
 			scratch->busy[at & (SCRATCHES - 1)] = 0;
 			if (ingress && c->ahead.length)
 				take_ahead(&w);
@@ -675,13 +702,15 @@ static __always_inline void adopt_early(struct connection *c, u32 unit)
 	c->unit = unit;
 	if (!t)
 		return;
-	if (c->role == ROLE_SERVER && c->arrived) {
+	if (c->role == ROLE_UNTRACKED)
+		count(&t->untracked[c->reason < HTTP_UNTRACKED_REASONS ? c->reason : 0]);
+	if (c->role == ROLE_SERVER && c->open) {
 		if (!has_detail(t, unit)) {
 			count(&t->untracked[HTTP_UNTRACKED_FULL]);
 			c->role = ROLE_UNTRACKED;
 			return;
 		}
-		__sync_fetch_and_add(&t->started, c->arrived);
+		__sync_fetch_and_add(&t->started, c->open);
 	}
 }
 
@@ -808,25 +837,28 @@ int BPF_PROG(http_read, struct sock *sk)
 	struct connection *c = bpf_sk_storage_get(&connections, sk, NULL, 0);
 	struct http_totals *t;
 	struct http_detail *d;
+	u32 arrived, read;
 	u64 now;
 
-	if (!c || c->role != ROLE_SERVER || c->read == c->arrived)
+	if (!c || c->role != ROLE_SERVER)
+		return 0;
+	arrived = *(volatile u32 *)&c->arrived; /* more may arrive meanwhile */
+	read = beyond_dropped(c, c->read);
+	if (read == arrived)
 		return 0;
 	t = totals_of(c->unit);
 	d = t ? detail_of(t) : NULL;
 	if (!d)
 		return 0;
 	now = bpf_ktime_get_ns();
-	for (int i = 0; i < HTTP_PENDING; i++) {
-		if (c->read == c->arrived)
-			break;
-		c->queue_ns = now - arrival_of(c, c->read);
+	for (int i = 0; i < HTTP_PENDING && read != arrived; i++) {
+		c->queue_ns = now - arrival_of(c, read);
 		observe(d, HTTP_QUEUE, HTTP_CLASS_OTHER, c->queue_ns, 1);
-		c->read++;
+		read++;
 	}
-	if (c->read != c->arrived)
-		observe(d, HTTP_QUEUE, HTTP_CLASS_OTHER, now - c->late_ns, c->arrived - c->read);
-	c->read = c->arrived;
+	if ((s32)(arrived - read) > 0)
+		observe(d, HTTP_QUEUE, HTTP_CLASS_OTHER, now - c->late_ns, arrived - read);
+	c->read = arrived;
 	return 0;
 }
 
@@ -901,18 +933,22 @@ int BPF_PROG(http_state, struct sock *sk, int old_state, int new_state)
 		return 0;
 	}
 	c = bpf_sk_storage_get(&connections, sk, NULL, 0);
-	if (!c || c->role != ROLE_SERVER)
+	if (!c)
 		return 0;
+	t = totals_of(c->unit);
+	if (c->role != ROLE_SERVER) {
+		/* A request that arrived while another CPU gave up what was open. */
+		if (new_state == TCP_CLOSE && t)
+			drop_requests(c, t);
+		return 0;
+	}
 	/* The server closes, or the client's FIN or RST, which was seen before, is taken. */
 	if (new_state == TCP_LAST_ACK || (old_state == TCP_ESTABLISHED && !c->client_gone)) {
 		c->server_gone = 1;
 		if (BPF_CORE_READ((struct task_struct *)bpf_get_current_task(), flags) & PF_EXITING)
 			c->server_died = 1;
 	}
-	if (new_state != TCP_CLOSE)
-		return 0;
-	t = totals_of(c->unit);
-	if (!t)
+	if (new_state != TCP_CLOSE || !t)
 		return 0;
 	/* An answer without a length ends with its connection; another one was cut off. */
 	if (c->answered_ns) {
@@ -920,7 +956,7 @@ int BPF_PROG(http_state, struct sock *sk, int old_state, int new_state)
 			count(&t->incomplete[why_incomplete(c, sk) & 3]);
 		answer_ends(c, t, bpf_ktime_get_ns());
 	}
-	open = c->arrived - c->answered;
+	open = __sync_lock_test_and_set(&c->open, 0);
 	if (open) {
 		__sync_fetch_and_add(&t->finished, open);
 		__sync_fetch_and_add(&t->incomplete[why_incomplete(c, sk) & 3], open);
@@ -935,12 +971,13 @@ int http_walk(struct bpf_iter__bpf_sk_storage_map *ctx)
 {
 	struct connection *c = ctx->value;
 	struct http_totals *t;
-	u32 waiting, unread;
+	u32 answered, waiting, unread;
 	u64 oldest;
 
 	if (!c || c->role != ROLE_SERVER)
 		return 0;
-	waiting = c->arrived - c->answered;
+	answered = beyond_dropped(c, c->answered);
+	waiting = c->arrived - answered;
 	oldest = c->answered_ns;
 	t = totals_of(c->unit);
 	if (!t || (!waiting && !oldest))
@@ -951,15 +988,15 @@ int http_walk(struct bpf_iter__bpf_sk_storage_map *ctx)
 		/* An iterator's value is read at constant places only. */
 #pragma unroll
 		for (int i = 0; i < HTTP_PENDING; i++)
-			if ((c->answered & PENDING_MASK) == i)
-				arrival = *(volatile u8 *)&c->kept[i] == (u8)c->answered
+			if ((answered & PENDING_MASK) == i)
+				arrival = *(volatile u8 *)&c->kept[i] == (u8)answered
 						  ? *(volatile u64 *)&c->arrival_ns[i]
 						  : c->late_ns;
 		if (!oldest)
 			oldest = arrival;
 		if (!t->oldest_unanswered_ns || arrival < t->oldest_unanswered_ns)
 			t->oldest_unanswered_ns = arrival;
-		unread = c->arrived - c->read;
+		unread = c->arrived - beyond_dropped(c, c->read);
 		t->unanswered += waiting;
 		t->unread += unread < waiting ? unread : waiting;
 	}

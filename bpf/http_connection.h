@@ -42,8 +42,13 @@ struct connection {
 	u32 in_next, out_next; /* sequence numbers */
 	u32 unit;              /* place in `totals` */
 	u32 early_unit;        /* the same, while it counts for nobody in `early` */
-	/* Requests so far: arrived (written by ingress), answered (egress), read. */
-	u32 arrived, answered, read;
+	/*
+	 * Requests so far: arrived (written by ingress), answered (egress), read; ingress and
+	 * egress may run on two CPUs at the same time. Either may find that up to .dropped nothing
+	 * more will be known.
+	 */
+	u32 arrived, answered, read, dropped;
+	u32 open; /* how many count as in flight: changed by all, atomically */
 	/* Of the segment that is being looked at, egress and ingress: next byte, and bytes that
 	 * come. */
 	struct cursor {
@@ -56,6 +61,7 @@ struct connection {
 	u8 kept[HTTP_PENDING]; /* number of the request, modulo 256, whose arrival is kept */
 	u8 method[HTTP_METHODS_PENDING];
 	u8 role;
+	u8 reason;              /* enum http_untracked */
 	u8 in_known, out_known; /* in_next and out_next are valid */
 	u8 connecting;          /* this side began it */
 	u8 joined;              /* met in the middle, and no answer understood since */

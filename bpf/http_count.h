@@ -111,8 +111,12 @@ static __always_inline u32 class_of(u16 status)
 /* The same duration n times. */
 static __always_inline void observe(struct http_detail *d, u32 clock, u32 class, u64 ns, u32 n)
 {
-	u32 bucket = bucket_of(ns);
+	u32 bucket;
 
+	/* Clocks of two CPUs: what began a moment ago elsewhere has taken no time. */
+	if ((s64)ns < 0)
+		ns = 0;
+	bucket = bucket_of(ns);
 	/* The verifier wants to see the comparison; the compiler, which knows better, must not
 	 * take it away. */
 	__asm__ volatile("" : "+r"(class));
