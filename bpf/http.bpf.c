@@ -400,10 +400,8 @@ __attribute__((noinline)) int look_ahead(
 	if (where & AHEAD_LAST)
 		a->ends_head = end[0] == '\r' && end[1] == '\n' && end[2] == '\r' && end[3] == '\n';
 	/* An empty line may lie over the joint of two segments or of a gap, or too far away. */
-	if (begin[0] == '\r' || begin[0] == '\n' ||
-		(!(where & AHEAD_LAST) && (end[3] == '\n' || end[3] == '\r')) ||
-		p->length > AHEAD_STEPS * 8)
-		a->broken = 1;
+	if (begin[0] == '\r' || begin[0] == '\n' || p->length > AHEAD_STEPS * 8)
+		a->unclear = 1;
 	g = (struct gaze) { skb, a, p->offset, p->length };
 	bpf_loop(AHEAD_STEPS, gaze_step, &g, 0);
 	return 0;
@@ -418,7 +416,7 @@ static __always_inline void keep_ahead(
 	u32 where = 0;
 
 	if (!a->length) {
-		a->broken = a->heads = 0;
+		a->broken = a->unclear = a->heads = 0;
 		a->sequence = last = begin;
 		where = AHEAD_FIRST;
 	} else if ((s32)(begin - last) > 0 || (s32)(a->sequence - end) > 0) {
@@ -443,7 +441,7 @@ static __always_inline void keep_ahead(
  */
 static __always_inline bool ends_one_head(struct http_stream *s, const struct ahead *a)
 {
-	if (!a->ends_head || a->heads != 1)
+	if (!a->ends_head || a->heads != 1 || a->unclear)
 		return false;
 	if (s->stage == HTTP_FIRST_LINE) {
 		s->method = a->method;
@@ -689,6 +687,8 @@ static __attribute__((noinline)) int take_early(struct __sk_buff *skb, struct pa
 	if (p->flags & TCP_SYN)
 		p->sequence++;
 	c->early_unit = unit;
+	c->early_from = p->sequence;
+	c->early_length = p->length;
 	keep_ahead(&c->ahead, skb, p); /* and whether it was, only the socket will know */
 	take_payload(skb, c, nobody, p, true);
 	return 0;
@@ -736,8 +736,6 @@ static __attribute__((noinline)) struct connection *begin_connection(
 			ends = other;
 		}
 		moved = bpf_map_lookup_elem(&early, &ends);
-		if (moved)
-			moved->ahead.length = 0;
 	}
 	c = bpf_sk_storage_get(&connections, sk, moved, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!c) {
@@ -891,13 +889,13 @@ static __always_inline void connection_begins(struct sock *sk)
 		return;
 	next = BPF_CORE_READ((struct tcp_sock *)sk, rcv_nxt);
 	/* What came was not the beginning: only that it came is remembered. */
-	if (next - moved->ahead.sequence <= moved->ahead.length) {
-		moved->ahead.length = 0;
+	if (next - moved->early_from <= moved->early_length)
 		c = bpf_sk_storage_get(&connections, sk, moved, BPF_SK_STORAGE_GET_F_CREATE);
-	} else {
+	else {
 		c = bpf_sk_storage_get(&connections, sk, empty, BPF_SK_STORAGE_GET_F_CREATE);
 		if (c && !c->unit) {
 			c->ahead = moved->ahead;
+			c->ahead.length = moved->early_length;
 			c->early_unit = moved->early_unit;
 			c->in_next = next;
 			c->in_known = 1;

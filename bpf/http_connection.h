@@ -29,6 +29,7 @@ struct ahead {
 	u8 method;    /* its first bytes are those of a request; HTTP_METHODS: they are not */
 	u8 ends_head; /* its last four bytes are an empty line's */
 	u8 heads;     /* how many empty lines there are in it; at least 8: very many */
+	u8 unclear;   /* an empty line may lie over one of its joints */
 	u8 broken;    /* there is more than one stretch */
 };
 
@@ -41,7 +42,8 @@ struct connection {
 	u64 queue_ns;    /* how long the last request that was read had waited */
 	u32 in_next, out_next; /* sequence numbers */
 	u32 unit;              /* place in `totals` */
-	u32 early_unit;        /* the same, while it counts for nobody in `early` */
+	/* While in `early`, where it counts for nobody: the same, and the data that came. */
+	u32 early_unit, early_from, early_length;
 	/*
 	 * Requests so far: arrived (written by ingress), answered (egress), read; ingress and
 	 * egress may run on two CPUs at the same time. Either may find that up to .dropped nothing

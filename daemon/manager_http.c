@@ -77,6 +77,24 @@ static void measure_socket(struct manager *m, const struct socket_unit *s)
 		measure(m, u, s->cgroup, s->path);
 }
 
+/*
+ * The first connection may come before PID 1 has answered: until then it is the service of the same
+ * name, as it is without Service=. One that does not exist is forgotten when PID 1 says so.
+ */
+static void guess_service(struct manager *m, struct socket_unit *s)
+{
+	char name[UNIT_NAME_SIZE];
+	struct unit *u;
+
+	if (s->service)
+		return;
+	snprintf(name, sizeof(name), "%.*s.service", (int)(strlen(s->name) - strlen(".socket")),
+		s->name);
+	u = manager_watch(m, name);
+	if (u)
+		s->service = strdup(u->name);
+}
+
 void manager_socket_born(struct manager *m, const char *name, uint64_t cgroup, const char *path)
 {
 	struct socket_unit *s = socket_unit(m, name);
@@ -86,9 +104,11 @@ void manager_socket_born(struct manager *m, const char *name, uint64_t cgroup, c
 	free(s->path);
 	s->path = strdup(path);
 	s->cgroup = cgroup;
-	measure_socket(m, s);
-	if (m->systemd)
+	if (m->systemd) {
+		guess_service(m, s);
 		systemd_read_socket(m->systemd, name);
+	}
+	measure_socket(m, s);
 }
 
 void manager_socket_gone(struct manager *m, const char *name, uint64_t cgroup)

@@ -72,7 +72,7 @@ def socket_activated(t):
         with Client(u.port, way, tally) as c:
             c.ask("GET", "/status/200")
             c.ask("POST", "/status/204", body=b"x")
-    expect("the service", u.get("ActiveState"), "active")
+    wait("the service is active", lambda: u.get("ActiveState") == "active")
     truth.check(tally, restarted=True)
     run("systemctl", "restart", u.name)
     for way in (V4, V6, MAPPED):
@@ -81,7 +81,7 @@ def socket_activated(t):
     # What arrives while nobody is there waits in the listener's queue, and starts the service.
     run("systemctl", "stop", u.name)
     once(u.port, "GET", "/status/500", tally=tally)
-    expect("the service", u.get("ActiveState"), "active")
+    wait("the service is active", lambda: u.get("ActiveState") == "active")
     expect_server(u, tally)
     truth.check(tally, restarted=True)
     expect("the socket", Unit(listener).get("ActiveState"), "active")
