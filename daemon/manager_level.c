@@ -24,12 +24,14 @@
 static void read_pressure(struct manager *m, uint64_t now)
 {
 	struct world *w = &m->world;
-	struct pressure p;
+	struct pressure p, waits;
 	int r;
 
 	if (!host_wants_pressure(w))
 		return;
-	r = pressure_read(PRESSURE_DIR, &p);
+	r = pressure_read(PRESSURE_DIR, &p, &waits);
+	if (r >= 0)
+		host_note_waits(&w->host, &waits, now);
 	host_note_pressure(&w->host, r >= 0 ? &p : NULL, now);
 	if (r < 0 && r != m->pressure_error)
 		log_warning_errno(r, "cannot read " PRESSURE_DIR
@@ -40,7 +42,7 @@ static void read_pressure(struct manager *m, uint64_t now)
 void manager_open_pressure(struct manager *m)
 {
 	struct pressure p;
-	int r = pressure_read(PRESSURE_DIR, &p);
+	int r = pressure_read(PRESSURE_DIR, &p, NULL);
 
 	errno = -r;
 	if (r >= 0)
@@ -53,13 +55,13 @@ void manager_open_pressure(struct manager *m)
 	m->pressure_error = r < 0 ? r : 0;
 }
 
-/* Somebody who debugs a unit makes it hang: that has to be known before it is restarted. */
+/* Somebody who debugs a unit makes it slow, or hang: that has to be known before it is restarted.
+ */
 static void look_at_processes(struct unit *u)
 {
-	enum alert_state hang = unit_alert_state(u, RULE_HTTP_HANG);
 	char path[640];
 
-	if (hang != ALERT_PENDING && hang != ALERT_FIRING) {
+	if (!level_is_active(u)) {
 		u->stopped = false;
 		return;
 	}
@@ -181,7 +183,12 @@ void manager_judge_levels(struct manager *m, uint64_t now)
 
 void manager_judge_unit(struct manager *m, struct unit *u)
 {
-	level_judge(u, clock_monotonic_ns());
+	uint64_t now = clock_monotonic_ns();
+
+	level_judge(u, now);
+	/* It may fire now, between two ticks. */
+	look_at_processes(u);
+	read_pressure(m, now);
 	manager_step(m, u);
 	follow(m, u);
 }

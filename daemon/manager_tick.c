@@ -91,6 +91,8 @@ static void refresh_statistics(struct manager *m)
 
 	if (m->kernel)
 		kernel_refresh(m->kernel);
+	if (m->http)
+		http_source_refresh(m->http);
 	store_stats(m->store, &stats);
 	m->world.store_written = stats.written;
 	if (m->metrics && metrics_server_requests(m->metrics) != m->requests) {

@@ -11,6 +11,7 @@
 #include "fdstore.h"
 #include "http_programs.h"
 #include "http_routes.h"
+#include "kernel_programs.h"
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -251,6 +252,12 @@ void http_source_detach(struct http_source *s, uint64_t cgroup)
 		fdstore_remove(name);
 	}
 	free_attached(a);
+}
+
+void http_source_refresh(struct http_source *s)
+{
+	for (int i = 0; i < HTTP_PROGRAM_COUNT; i++)
+		kernel_program_stats(s->programs.programs[i], s->world);
 }
 
 void http_source_limit(struct http_source *s, const char *unit, uint64_t slow_ns, uint32_t routes)

@@ -44,6 +44,9 @@ void http_source_forget(struct http_source *s, const char *unit);
  */
 void http_source_tick(struct http_source *s, uint64_t now_ns);
 
+/* Adds the programs' run counts and times to the world's. */
+void http_source_refresh(struct http_source *s);
+
 /* Answers that take longer than slow_ns make a record (0: none); so many routes are counted apart.
  */
 void http_source_limit(struct http_source *s, const char *unit, uint64_t slow_ns, uint32_t routes);

@@ -329,6 +329,7 @@ void kernel_refresh(struct kernel *k)
 	int fd = k->programs.maps[MAP_WATCHED];
 
 	read_losses(k);
+	k->world->n_programs = 0;
 	kernel_programs_stats(&k->programs, k->world);
 	for (int r = bpf_map_get_next_key(fd, NULL, &next); r == 0 && n < WIRE_WATCHED_MAX;
 		r = bpf_map_get_next_key(fd, &key, &next)) {

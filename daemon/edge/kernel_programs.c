@@ -288,19 +288,23 @@ int kernel_programs_load(
 
 void kernel_programs_stats(const struct kernel_programs *p, struct world *w)
 {
-	w->n_programs = 0;
-	for (int i = 0; i < LINK_COUNT; i++) {
-		struct program_stats *s = &w->programs[w->n_programs];
-		struct bpf_prog_info info = {};
-		uint32_t size = sizeof(info);
+	for (int i = 0; i < LINK_COUNT; i++)
+		kernel_program_stats(p->programs[i], w);
+}
 
-		if (p->programs[i] < 0 || bpf_obj_get_info_by_fd(p->programs[i], &info, &size) < 0)
-			continue;
-		str_copy(s->name, sizeof(s->name), info.name);
-		s->runs = info.run_cnt;
-		s->run_ns = info.run_time_ns;
-		w->n_programs++;
-	}
+void kernel_program_stats(int fd, struct world *w)
+{
+	struct program_stats *s = &w->programs[w->n_programs];
+	struct bpf_prog_info info = {};
+	uint32_t size = sizeof(info);
+
+	if (w->n_programs == ARRAY_SIZE(w->programs) || fd < 0 ||
+		bpf_obj_get_info_by_fd(fd, &info, &size) < 0)
+		return;
+	str_copy(s->name, sizeof(s->name), info.name);
+	s->runs = info.run_cnt;
+	s->run_ns = info.run_time_ns;
+	w->n_programs++;
 }
 
 void kernel_programs_done(struct kernel_programs *p)

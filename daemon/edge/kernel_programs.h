@@ -23,5 +23,6 @@ struct kernel_programs {
 int kernel_programs_load(
 	struct kernel_programs *p, struct world *w, struct fdstore *stored, uint64_t root_cgroup);
 void kernel_programs_done(struct kernel_programs *p);
-/* Run counts and times as the kernel accounts them, into the world. */
+/* Run counts and times as the kernel accounts them, added to the world's; of one program. */
 void kernel_programs_stats(const struct kernel_programs *p, struct world *w);
+void kernel_program_stats(int fd, struct world *w);

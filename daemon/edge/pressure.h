@@ -10,7 +10,8 @@
 #define PRESSURE_DIR "/proc/pressure"
 
 /*
- * "some avg10" of cpu, memory and io. 0, or -errno: -ENOENT of a kernel without PSI, -EOPNOTSUPP
- * where it is switched off (psi=0), -EBADMSG.
+ * "some avg10" of cpu, memory and io; and "some total", in seconds, in *ret_waits (may be NULL). 0,
+ * or -errno: -ENOENT of a kernel without PSI, -EOPNOTSUPP where it is switched off (psi=0),
+ * -EBADMSG.
  */
-int pressure_read(const char *dir, struct pressure *ret);
+int pressure_read(const char *dir, struct pressure *ret, struct pressure *ret_waits);

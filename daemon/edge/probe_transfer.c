@@ -132,10 +132,9 @@ static int conclude_error(const struct transfer *t, CURLcode result, char *text,
 	else
 		snprintf(text, size, "%s", *t->error ? t->error : curl_easy_strerror(result));
 	/* It did not come to asking: the name, our limits, our network. */
-	if (t->n_sockets == 0 || (result == CURLE_COULDNT_CONNECT && is_ours(error)))
-		return MEND_UNKNOWN;
-	/* Nothing to compare certificates with. */
-	return result == CURLE_SSL_CACERT_BADFILE ? MEND_UNKNOWN : MEND_CRITICAL;
+	return t->n_sockets == 0 || (result == CURLE_COULDNT_CONNECT && is_ours(error))
+		       ? MEND_UNKNOWN
+		       : MEND_CRITICAL;
 }
 
 static int conclude(
@@ -439,8 +438,10 @@ static int set_options(struct transfer *t)
 	curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 0L);
 	curl_easy_setopt(c, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
 	curl_easy_setopt(c, CURLOPT_PATH_AS_IS, 1L);
-	curl_easy_setopt(c, CURLOPT_SSL_VERIFYPEER, 1L);
-	curl_easy_setopt(c, CURLOPT_SSL_VERIFYHOST, 2L);
+	/* Its certificate names whom its users ask, not 127.0.0.1; and one that has expired is
+	 * nothing that a restart would mend. Nothing secret is sent. */
+	curl_easy_setopt(c, CURLOPT_SSL_VERIFYPEER, 0L);
+	curl_easy_setopt(c, CURLOPT_SSL_VERIFYHOST, 0L);
 	curl_easy_setopt(c, CURLOPT_HTTPHEADER, e->headers);
 	curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_bytes);
 	curl_easy_setopt(c, CURLOPT_WRITEDATA, t);

@@ -3,7 +3,7 @@
  * One question to a service over the network, as its users ask: a GET, or just a connection. The
  * only file that knows libcurl: its multi-socket interface on the event loop, so that nothing
  * blocks, name resolution included. What libcurl would take from the environment (proxies, .netrc)
- * is not taken; redirects are not followed; certificates are verified.
+ * is not taken; redirects are not followed; certificates are not verified.
  */
 #pragma once
 

@@ -9,6 +9,7 @@ struct process {
 	char comm[64], state, wchan[64];
 	long threads;
 	unsigned long user_ticks, system_ticks;
+	pid_t tracer; /* 0: none that can be seen from here */
 };
 
 static bool read_file(pid_t pid, const char *name, char *ret, size_t size)
@@ -45,6 +46,12 @@ static bool read_process(pid_t pid, struct process *p)
 	/* Empty or "0" where the kernel does not tell us. */
 	if (read_file(pid, "wchan", text, sizeof(text)) && !str_eq(text, "0"))
 		str_copy_clean(p->wchan, sizeof(p->wchan), text);
+	if (read_file(pid, "status", text, sizeof(text))) {
+		const char *tracer = strstr(text, "\nTracerPid:\t");
+
+		if (tracer)
+			p->tracer = atoi(tracer + strlen("\nTracerPid:\t"));
+	}
 	return true;
 }
 
@@ -60,7 +67,21 @@ static void add(struct strbuf *b, const struct process *p, bool first)
 		strbuf_add_json(b, p->wchan);
 		strbuf_add(b, "\"");
 	}
+	if (p->tracer)
+		strbuf_addf(b, ",\"tracer\":%d", (int)p->tracer);
 	strbuf_add(b, "}");
+}
+
+/* T: stopped by a signal; t: by its tracer. A tracer that lets it run is somebody at work all the
+ * same, unless it is one of the unit's own processes, which is just how that program is made. */
+static bool is_disturbed(const struct process *p, const pid_t *pids, size_t n)
+{
+	if (p->state == 'T' || p->state == 't')
+		return true;
+	for (size_t i = 0; i < n; i++)
+		if (pids[i] == p->tracer)
+			return false;
+	return p->tracer != 0;
 }
 
 /* The pids of the unit, the main process first. */
@@ -92,8 +113,7 @@ int processes_look(const char *procs_file, pid_t main_pid, bool *ret_stopped, st
 
 		if (!read_process(pids[i], &p))
 			continue; /* gone meanwhile */
-		/* T: stopped by a signal; t: by its tracer */
-		if (p.state == 'T' || p.state == 't')
+		if (is_disturbed(&p, pids, n))
 			*ret_stopped = true;
 		if (json)
 			add(json, &p, seen == 0);

@@ -19,6 +19,11 @@ static const struct pressure starved_from = { .cpu = 95, .memory = 40, .io = 80 
 static const struct pressure starved_to = { .cpu = 80, .memory = 25, .io = 60 };
 /* A reading older than this says nothing of the present. */
 #define PRESSURE_STALE_NS (15 * NSEC_PER_SEC)
+/* The kernel's average needs nine seconds to pass 60 % where everything waits, and thirty to pass
+ * 95 %; alerts are faster than that. This one follows within two, and six. */
+#define FRESH_NS (1500 * NSEC_PER_MSEC)
+/* Between readings as close as this lies nothing but chance. */
+#define WAITS_LEAST_NS (100 * NSEC_PER_MSEC)
 
 /* A sleep shorter than this is a difference between two readings of the clocks. */
 #define SLEPT_NS (NSEC_PER_SEC)
@@ -56,6 +61,31 @@ static bool exceeds(const struct pressure *p, const struct pressure *limit)
 	return p->cpu >= limit->cpu || p->memory >= limit->memory || p->io >= limit->io;
 }
 
+static void follow_waits(double *share, double before, double now, double seconds)
+{
+	double latest = MIN(100 * MAX(now - before, 0) / seconds, 100);
+
+	*share += (latest - *share) * seconds / (seconds + (double)FRESH_NS / 1e9);
+}
+
+void host_note_waits(struct host_state *h, const struct pressure *seconds, uint64_t now_ns)
+{
+	uint64_t since = clock_since_ns(now_ns, h->waits_ns);
+	double span = (double)since / 1e9;
+
+	if (h->waits_ns && since < WAITS_LEAST_NS)
+		return;
+	if (h->waits_ns && since <= PRESSURE_STALE_NS) {
+		follow_waits(&h->fresh.cpu, h->waits.cpu, seconds->cpu, span);
+		follow_waits(&h->fresh.memory, h->waits.memory, seconds->memory, span);
+		follow_waits(&h->fresh.io, h->waits.io, seconds->io, span);
+	} else {
+		h->fresh = (struct pressure) {};
+	}
+	h->waits = *seconds;
+	h->waits_ns = now_ns;
+}
+
 void host_note_pressure(struct host_state *h, const struct pressure *p, uint64_t now_ns)
 {
 	if (!p) {
@@ -63,10 +93,15 @@ void host_note_pressure(struct host_state *h, const struct pressure *p, uint64_t
 		h->pressed = h->starved = false;
 		return;
 	}
-	h->pressure = *p;
+	/* Whichever is higher: it comes soon, and stays a little. */
+	h->pressure = (struct pressure) {
+		.cpu = MAX(p->cpu, h->fresh.cpu),
+		.memory = MAX(p->memory, h->fresh.memory),
+		.io = MAX(p->io, h->fresh.io),
+	};
 	h->pressure_ns = now_ns;
-	h->pressed = exceeds(p, h->pressed ? &pressed_to : &pressed_from);
-	h->starved = exceeds(p, h->starved ? &starved_to : &starved_from);
+	h->pressed = exceeds(&h->pressure, h->pressed ? &pressed_to : &pressed_from);
+	h->starved = exceeds(&h->pressure, h->starved ? &starved_to : &starved_from);
 }
 
 bool host_wants_pressure(const struct world *w)

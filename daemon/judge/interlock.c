@@ -17,11 +17,6 @@
 /* An out-of-memory unit that was restarted twice in this time will not be helped by a third. */
 #define OOM_WINDOW_NS (10 * 60 * NSEC_PER_SEC)
 #define OOM_RESTARTS 2
-/*
- * A service that starts loads, migrates and connects: it may be slow, and answer with errors. One
- * that hangs is given this time too, unless it has answered since its start: then it is through.
- */
-#define START_GRACE_NS (30 * NSEC_PER_SEC)
 /* What comes back within this time of a restart against it was not helped by it. */
 #define NOT_HELPED_NS (3600 * NSEC_PER_SEC)
 /* PID 1 does not announce that a unit is thawed: it is asked now and then. */
@@ -63,7 +58,7 @@ static bool is_frozen(const struct unit *u)
 {
 	const struct unit_facts *f = &u->facts;
 
-	/* Stopped or traced processes are looked at where a unit hangs: somebody may debug it. */
+	/* Processes are looked at while an alert is active: somebody may debug the unit. */
 	return (*f->freezer_state && !str_eq(f->freezer_state, "running")) ||
 	       (u->stopped && u->heal.trouble.rule != RULE_UNIT_DOWN);
 }
@@ -106,14 +101,15 @@ static enum refusal slowly(const struct unit *u, enum refusal r, uint64_t since_
 	return r;
 }
 
-/* When its grace ends. */
+/* When its grace ends. A hang has none once the unit has answered since its start: it is through.
+ */
 static uint64_t grace_end_ns(const struct unit *u, const struct world *w, uint64_t now_ns)
 {
 	uint64_t started = u->facts.active_enter_usec * NSEC_PER_USEC, end = 0;
 
 	if (started &&
 		!(u->heal.trouble.rule == RULE_HTTP_HANG && u->levels && u->levels->answered))
-		end = started + START_GRACE_NS;
+		end = started + u->settings.start_grace_ns;
 	return MAX(end, host_grace_end_ns(&w->host, now_ns));
 }
 

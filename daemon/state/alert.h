@@ -55,7 +55,7 @@ struct levels {
 	struct traffic before;                /* the last attempt: what the verdict compares with */
 };
 
-/* Share of time, in percent, that some task waited for it: avg10 of /proc/pressure. */
+/* Some task waited for it: a share of time in percent, or (waits) for how many seconds in all. */
 struct pressure {
 	double cpu, memory, io;
 };
@@ -67,6 +67,9 @@ struct host_state {
 	uint64_t resumed_ns; /* when it was last seen to have woken up; 0: it never slept */
 	struct pressure pressure;
 	uint64_t pressure_ns;     /* when that was read; 0: never, or this kernel cannot tell */
+	struct pressure waits;    /* since boot */
+	uint64_t waits_ns;        /* when they were read; 0: never */
+	struct pressure fresh;    /* the share of the last seconds, by their difference */
 	bool pressed;             /* above the limits, with hysteresis */
 	bool starved;             /* so much that nothing on it can be expected to work */
 	uint32_t n_bad, n_judged; /* units: counted for the correlation */

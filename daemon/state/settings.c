@@ -38,6 +38,8 @@ void unit_settings_init(struct unit_settings *s)
 		.probe_interval_ns = 5 * NSEC_PER_SEC,
 		.probe_timeout_ns = NSEC_PER_SEC,
 		.probe_failures = 3,
+		/* A service that starts loads, migrates and connects: it may be slow, and fail. */
+		.start_grace_ns = 30 * NSEC_PER_SEC,
 	};
 }
 
@@ -96,6 +98,8 @@ static void apply_probe(struct unit_settings *s, uint32_t set, const struct unit
 		s->probe_timeout_ns = v->probe_timeout_ns;
 	if (set & UNIT_KEY_PROBE_FAILURES)
 		s->probe_failures = v->probe_failures;
+	if (set & UNIT_KEY_START_GRACE)
+		s->start_grace_ns = v->start_grace_ns;
 }
 
 static void apply(struct unit_settings *s, const struct unit_rule *rule)

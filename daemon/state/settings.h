@@ -54,10 +54,11 @@ struct unit_settings {
 	bool http_latency_heal;       /* HTTPLatencyHeal=: slowness alone may restart it */
 	uint64_t hang_after_ns;       /* HangAfter=: requests, and none answered; 0: off */
 	uint32_t http_routes;         /* HTTPRoutes=: routes counted apart; 0: none */
-	char probe[PROBE_SIZE];       /* Probe=: http://… or tcp://HOST:PORT; "" none */
+	char probe[PROBE_SIZE];       /* Probe=: http(s)://… or tcp://HOST:PORT; "" none */
 	uint64_t probe_interval_ns;   /* ProbeInterval= */
 	uint64_t probe_timeout_ns;    /* ProbeTimeout= */
 	uint32_t probe_failures;      /* ProbeFailures=: in a row until it counts */
+	uint64_t start_grace_ns;      /* StartGrace=: of HTTP and probe after a start; 0: none */
 	/* First thing that was wrong with the unit's own section, "" where nothing was: shown in
 	 * status. */
 	char error[256];
@@ -94,6 +95,7 @@ enum unit_key {
 	UNIT_KEY_PROBE_INTERVAL = 1 << 20,
 	UNIT_KEY_PROBE_TIMEOUT = 1 << 21,
 	UNIT_KEY_PROBE_FAILURES = 1 << 22,
+	UNIT_KEY_START_GRACE = 1 << 23,
 };
 
 /* A line of a [Plugin NAME] section. mendd does not look into it: the plugin does. */

@@ -92,6 +92,8 @@ static const struct key keys[] = {
 	UNIT_SPAN(
 		"ProbeTimeout", PROBE_TIMEOUT, probe_timeout_ns, 100 * MS, 60 * S, "100ms to 1min"),
 	UNIT_COUNT("ProbeFailures", PROBE_FAILURES, probe_failures, 1, 100),
+	UNIT_SPAN_OR_OFF(
+		"StartGrace", START_GRACE, start_grace_ns, S, 3600 * S, "1s to 1h, or off"),
 };
 
 _Static_assert(offsetof(struct unit_settings, backoff_max_ns) ==

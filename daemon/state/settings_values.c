@@ -220,6 +220,8 @@ static bool is_probe(const char *value)
 	if (rest)
 		return is_authority(rest, strlen(rest), true);
 	rest = str_after_prefix(value, "http://");
+	if (!rest)
+		rest = str_after_prefix(value, "https://");
 	if (!rest || !is_authority(rest, strcspn(rest, "/"), false) || !strchr(rest, '/'))
 		return false;
 	/* What a request line can carry as it is; anything else has to be written in percents. */
@@ -233,11 +235,6 @@ void settings_set_probe(struct reader *r, const char *value, unsigned int line)
 {
 	if (strlen(value) >= sizeof(r->rule->values.probe)) {
 		wrong(r, line, "Probe= is longer than %d bytes", PROBE_SIZE - 1);
-		return;
-	}
-	if (str_after_prefix(value, "https://")) {
-		wrong(r, line, "Probe=%s: there is no probe for https; use Check=check_http -S",
-			value);
 		return;
 	}
 	if (!is_probe(value)) {

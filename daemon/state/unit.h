@@ -157,8 +157,8 @@ struct unit {
 	struct probe_state probe;
 	struct http_state *http; /* owned; NULL: its HTTP is not measured */
 	struct levels *levels;   /* owned; NULL: nothing was sampled yet */
-	bool stopped; /* a process of it is stopped by a signal or traced; looked at while it hangs
-		       */
+	bool stopped; /* a process of it is stopped by a signal or traced; looked at while one of
+			 its alerts is active */
 
 	struct heal heal;
 	struct incident *incident; /* owned; open, or closed and in probation; NULL: none */

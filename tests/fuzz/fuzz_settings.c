@@ -29,6 +29,7 @@ static void check_unit(const struct unit_settings *u)
 	MUST(u->http_error_for_ns > 0 && u->http_error_for_ns < 64 * NSEC_PER_SEC);
 	MUST(u->http_latency_for_ns > 0);
 	MUST(u->hang_after_ns == 0 || u->hang_after_ns >= NSEC_PER_SEC);
+	MUST(u->start_grace_ns <= 3600 * NSEC_PER_SEC);
 	MUST(u->probe_interval_ns > 0 && u->probe_timeout_ns > 0 && u->probe_failures >= 1);
 	MUST(memchr(u->probe, '\0', sizeof(u->probe)));
 }

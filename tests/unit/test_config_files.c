@@ -180,7 +180,7 @@ static void installed_file(void **state)
 	put("/etc/mendd/mendd.conf", shown.data);
 	load(&s, 0, "");
 	assert_int_equal(s.n_rules, 1);
-	assert_int_equal(s.rules[0].set, (1 << 23) - 1); /* every key is shown */
+	assert_int_equal(s.rules[0].set, (1 << 24) - 1); /* every key is shown */
 	assert_int_equal(s.units_max, UNITS_MAX);
 	assert_int_equal(s.http_units_max, 256);
 	assert_int_equal(s.n_excludes, 0);

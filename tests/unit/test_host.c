@@ -11,6 +11,7 @@
 #include "traffic_model.h"
 
 #include <signal.h>
+#include <sys/ptrace.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -74,6 +75,42 @@ static void pressure_has_hysteresis(void **state)
 	host_note_pressure(&h, NULL, NOW);
 	assert_false(h.pressed || h.starved);
 	assert_int_equal(h.pressure_ns, 0);
+}
+
+/* Second by second: what the kernel's average has not seen yet. */
+static void pressure_is_noticed_soon(void **state)
+{
+	struct host_state h = {};
+	struct pressure waits = { 1000, 0, 0 };
+	uint64_t now = NOW;
+
+	for (int second = 0; second <= 6; second++) {
+		host_note_waits(&h, &waits, now);
+		host_note_pressure(&h, &(struct pressure) { 20, 0, 0 }, now);
+		assert_int_equal(h.pressed, second >= 2);
+		assert_int_equal(h.starved, second >= 6);
+		waits.cpu += 1;
+		now += S;
+	}
+	/* read again at once: nothing has been learned */
+	host_note_waits(&h, &waits, now - S + 1);
+	host_note_pressure(&h, &(struct pressure) { 20, 0, 0 }, now - S + 1);
+	assert_true(h.starved);
+	/* nobody waits any more, and both averages have to say so */
+	for (int second = 0; second < 3; second++) {
+		host_note_waits(&h, &waits, now);
+		host_note_pressure(&h, &(struct pressure) { 60, 0, 0 }, now);
+		now += S;
+	}
+	assert_true(h.pressed && !h.starved);
+	host_note_waits(&h, &waits, now);
+	host_note_pressure(&h, &(struct pressure) { 39, 0, 0 }, now);
+	assert_false(h.pressed);
+	/* what began while nobody looked is not known to have been lately */
+	waits.cpu += 1000;
+	host_note_waits(&h, &waits, now + 60 * S);
+	host_note_pressure(&h, &(struct pressure) { 1, 0, 0 }, now + 60 * S);
+	assert_false(h.pressed);
 }
 
 enum { UNITS = 12 };
@@ -295,23 +332,28 @@ static void put(const char *dir, const char *name, const char *text)
 static void reading_pressure(void **state)
 {
 	char dir[] = "/tmp/mendd-test-XXXXXX", command[64];
-	struct pressure p = { 1, 2, 3 };
+	struct pressure p = { 1, 2, 3 }, waits = { 4, 5, 6 };
 
 	assert_non_null(mkdtemp(dir));
-	assert_int_equal(pressure_read(dir, &p), -ENOENT);
-	put(dir, "cpu", "some avg10=12.34 avg60=0.00 avg300=0.00 total=1\nfull avg10=9.00 x\n");
+	assert_int_equal(pressure_read(dir, &p, NULL), -ENOENT);
+	put(dir, "cpu",
+		"some avg10=12.34 avg60=0.00 avg300=0.00 total=2500000\nfull avg10=9.00 x\n");
 	put(dir, "memory", "some avg10=0.00 avg60=0.00 avg300=0.00 total=1\n");
-	assert_int_equal(pressure_read(dir, &p), -ENOENT);
+	assert_int_equal(pressure_read(dir, &p, NULL), -ENOENT);
 	put(dir, "io", "some avg10=100.00 avg60=0.00 avg300=0.00 total=1\n");
 	assert_true(p.cpu == 1 && p.memory == 2 && p.io == 3);
-	assert_int_equal(pressure_read(dir, &p), 0);
+	assert_int_equal(pressure_read(dir, &p, NULL), 0);
 	assert_true(p.cpu > 12.33 && p.cpu < 12.35 && p.memory == 0 && p.io == 100);
-	put(dir, "io", "some avg10=101.00 avg60=0.00\n");
-	assert_int_equal(pressure_read(dir, &p), -EBADMSG);
+	assert_int_equal(pressure_read(dir, &p, &waits), 0);
+	assert_true(waits.cpu == 2.5 && waits.memory == 1e-6 && waits.io == 1e-6);
+	put(dir, "io", "some avg10=101.00 avg60=0.00 avg300=0.00 total=1\n");
+	assert_int_equal(pressure_read(dir, &p, NULL), -EBADMSG);
+	put(dir, "io", "some avg10=1.00 avg60=0.00 avg300=0.00\n");
+	assert_int_equal(pressure_read(dir, &p, NULL), -EBADMSG);
 	put(dir, "io", "");
-	assert_int_equal(pressure_read(dir, &p), -EBADMSG);
-	put(dir, "io", "some avg10=nan\n");
-	assert_int_equal(pressure_read(dir, &p), -EBADMSG);
+	assert_int_equal(pressure_read(dir, &p, NULL), -EBADMSG);
+	put(dir, "io", "some avg10=nan avg60=0.00 avg300=0.00 total=1\n");
+	assert_int_equal(pressure_read(dir, &p, NULL), -EBADMSG);
 	snprintf(command, sizeof(command), "rm -r %s", dir);
 	assert_int_equal(system(command), 0);
 }
@@ -350,6 +392,19 @@ static void looking_at_processes(void **state)
 	assert_true(stopped);
 	assert_int_equal(processes_look("/nonexistent", 0, &stopped, NULL), 0);
 	assert_false(stopped);
+	/* it runs, and is being traced: by a stranger, or by one that is listed with it */
+	assert_int_equal(kill(child, SIGCONT), 0);
+	assert_int_equal(waitpid(child, NULL, WCONTINUED), child);
+	assert_int_equal(processes_look("/nonexistent", child, &stopped, NULL), 1);
+	assert_false(stopped);
+	assert_int_equal(ptrace(PTRACE_SEIZE, child, NULL, NULL), 0);
+	json.len = 0;
+	assert_int_equal(processes_look("/nonexistent", child, &stopped, &json), 1);
+	assert_true(stopped);
+	snprintf(pids, sizeof(pids), ",\"tracer\":%d}]", (int)getpid());
+	assert_non_null(strstr(json.data, pids));
+	assert_int_equal(processes_look(file, 0, &stopped, NULL), 2);
+	assert_false(stopped);
 	assert_int_equal(kill(child, SIGKILL), 0);
 	assert_int_equal(waitpid(child, NULL, 0), child);
 	unlink(file);
@@ -360,6 +415,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(clocks),
 		cmocka_unit_test(pressure_has_hysteresis),
+		cmocka_unit_test(pressure_is_noticed_soon),
 		cmocka_unit_test(many_at_once),
 		cmocka_unit_test(one_after_the_other),
 		cmocka_unit_test(deaths_count),

@@ -688,6 +688,11 @@ static void interlocks(void **state)
 	h->trouble.rule = RULE_HTTP_ERRORS;
 	u->facts.active_enter_usec = (NOW - 30 * S) / NSEC_PER_USEC;
 	EXPECT(REFUSAL_NONE);
+	u->settings.start_grace_ns = 31 * S;
+	EXPECT(REFUSAL_GRACE);
+	u->settings.start_grace_ns = 0;
+	u->facts.active_enter_usec = NOW / NSEC_PER_USEC;
+	EXPECT(REFUSAL_NONE);
 	/* of the host: it has slept, or was booted just now; a death does not wait for that */
 	w->host.resumed_ns = NOW - HOST_GRACE_NS + S;
 	EXPECT(REFUSAL_GRACE);

@@ -77,7 +77,7 @@ static void unit_keys(void **state)
 		"HTTP=yes\nHTTPErrorRatio=2.5%\nHTTPErrorFor=10s\nHTTPErrorMin=20\n"
 		"HTTPLatencyP99=500ms\nHTTPLatencyFor=1min\nHTTPLatencyHeal=yes\nHangAfter=5s\n"
 		"HTTPRoutes=yes\nProbe=http://[::1]:8000/health?a=b\nProbeInterval=2s\n"
-		"ProbeTimeout=500ms\nProbeFailures=2\n"
+		"ProbeTimeout=500ms\nProbeFailures=2\nStartGrace=2min\n"
 		"[Service]\nHeel=1\nHeal=nonsense\n";
 	_cleanup_strbuf_ struct strbuf said = {};
 	struct settings_errors errors = { .text = &said };
@@ -90,7 +90,7 @@ static void unit_keys(void **state)
 	assert_int_equal(unit_rule_parse(&rule, &present, "f", text, strlen(text), &errors), 0);
 	assert_string_equal(strbuf_text(&said), "");
 	assert_true(present);
-	assert_int_equal(rule.set, (1 << 23) - 1);
+	assert_int_equal(rule.set, (1 << 24) - 1);
 	unit_settings_merge(&u, &host, &rule, "x.service");
 	assert_int_equal(u.heal, HEAL_RESTART);
 	assert_int_equal(u.severity, SEVERITY_CRITICAL);
@@ -118,6 +118,7 @@ static void unit_keys(void **state)
 	assert_int_equal(u.probe_interval_ns, 2 * S);
 	assert_int_equal(u.probe_timeout_ns, S / 2);
 	assert_int_equal(u.probe_failures, 2);
+	assert_int_equal(u.start_grace_ns, 120 * S);
 }
 
 /* What can be switched off, and the several ways to say a thing. */
@@ -127,14 +128,15 @@ static void http_values(void **state)
 	_cleanup_strbuf_ struct strbuf said = {};
 	struct unit_settings u;
 
-	assert_int_equal(parse_host(&s, &said,
-				 "[Unit off]\nHTTP=off\nHTTPErrorRatio=off\nHTTPLatencyP99=0\n"
-				 "HangAfter=off\nHTTPRoutes=no\n"
-				 "[Unit zero]\nHTTP=auto\nHTTPErrorRatio=0%\nHTTPLatencyP99=off\n"
-				 "HangAfter=0\nHTTPRoutes=0\n"
-				 "[Unit one]\nHTTP=on\nHTTPRoutes=1\nHTTPLatencyHeal=no\n"
-				 "Probe=tcp://db-1.example:5432\n"
-				 "[Unit most]\nHTTPRoutes=200\nProbe=http://localhost/\n"),
+	assert_int_equal(
+		parse_host(&s, &said,
+			"[Unit off]\nHTTP=off\nHTTPErrorRatio=off\nHTTPLatencyP99=0\n"
+			"HangAfter=off\nHTTPRoutes=no\n"
+			"[Unit zero]\nHTTP=auto\nHTTPErrorRatio=0%\nHTTPLatencyP99=off\n"
+			"HangAfter=0\nHTTPRoutes=0\n"
+			"[Unit one]\nHTTP=on\nHTTPRoutes=1\nHTTPLatencyHeal=no\n"
+			"Probe=tcp://db-1.example:5432\n"
+			"[Unit most]\nHTTPRoutes=200\nProbe=https://localhost:8443/\nStartGrace=off\n"),
 		0);
 	assert_string_equal(strbuf_text(&said), "");
 	for (int i = 0; i < 2; i++) {
@@ -152,7 +154,8 @@ static void http_values(void **state)
 	assert_string_equal(u.probe, "tcp://db-1.example:5432");
 	unit_settings_merge(&u, &s, NULL, "most.service");
 	assert_int_equal(u.http_routes, HTTP_ROUTES_MAX);
-	assert_string_equal(u.probe, "http://localhost/");
+	assert_string_equal(u.probe, "https://localhost:8443/");
+	assert_int_equal(u.start_grace_ns, 0);
 }
 
 static void probes_that_are_none(void **state)
@@ -161,8 +164,8 @@ static void probes_that_are_none(void **state)
 		"http:///x", "http://user@host/", "http://host:/", "http://host:0/",
 		"http://host:65536/", "http://host:80x/", "http://[::1/", "http://[]:80/",
 		"http://[::1]x/", "http://-host/", "http://host/a b", "http://host/\xff",
-		"http://host/#part", "tcp://host", "tcp://host:80/", "tcp://:80", "tcp://[::1]",
-		"ftp://host/" };
+		"http://host/#part", "https://host", "https://host:0/", "tcp://host",
+		"tcp://host:80/", "tcp://:80", "tcp://[::1]", "ftp://host/" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		_cleanup_(host_settings_done) struct host_settings s = {};
@@ -182,7 +185,7 @@ static void unit_defaults_come_back(void **state)
 		"Probation=\nCheck=\nCheckInterval=\nCheckTimeout=\nCheckFailures=\n"
 		"HTTP=\nHTTPErrorRatio=\nHTTPErrorFor=\nHTTPErrorMin=\nHTTPLatencyP99=\n"
 		"HTTPLatencyFor=\nHTTPLatencyHeal=\nHangAfter=\nHTTPRoutes=\nProbe=\n"
-		"ProbeInterval=\nProbeTimeout=\nProbeFailures=\n";
+		"ProbeInterval=\nProbeTimeout=\nProbeFailures=\nStartGrace=\n";
 	_cleanup_(host_settings_done) struct host_settings s = {};
 	_cleanup_strbuf_ struct strbuf said = {};
 	struct unit_settings defaults, got;
@@ -221,6 +224,7 @@ static void unit_defaults_come_back(void **state)
 	assert_int_equal(got.probe_interval_ns, defaults.probe_interval_ns);
 	assert_int_equal(got.probe_timeout_ns, defaults.probe_timeout_ns);
 	assert_int_equal(got.probe_failures, defaults.probe_failures);
+	assert_int_equal(got.start_grace_ns, defaults.start_grace_ns);
 }
 
 static void messages(void **state)
@@ -345,9 +349,9 @@ static void messages(void **state)
 			"f:2: HTTPRoutes=some is not yes, no or a count\n" },
 		{ "[Unit a]\nHTTPRoutes=201\n",
 			"f:2: HTTPRoutes=201 is too many; there can be 200\n" },
-		{ "[Unit a]\nProbe=https://a/\n",
-			"f:2: Probe=https://a/: there is no probe for https; use Check=check_http "
-			"-S\n" },
+		{ "[Unit a]\nProbe=ftp://a/\n",
+			"f:2: Probe=ftp://a/ is not a probe; write it as in "
+			"http://127.0.0.1:8000/health or tcp://127.0.0.1:8000\n" },
 		{ "[Unit a]\nProbe=a:80\n",
 			"f:2: Probe=a:80 is not a probe; write it as in "
 			"http://127.0.0.1:8000/health or tcp://127.0.0.1:8000\n" },
@@ -357,6 +361,8 @@ static void messages(void **state)
 			"f:2: ProbeTimeout=2min is out of range; it is from 100ms to 1min\n" },
 		{ "[Unit a]\nProbeFailures=101\n",
 			"f:2: ProbeFailures=101 is not a count; it is from 1 to 100\n" },
+		{ "[Unit a]\nStartGrace=2h\n",
+			"f:2: StartGrace=2h is out of range; it is from 1s to 1h, or off\n" },
 		/* all of them, not only the first */
 		{ "[Mend]\n[Unit a]\nHeal=x\nnonsense\nBudget=5\n",
 			"f:1: unknown section [Mend]; did you mean [Mendd]?\n"

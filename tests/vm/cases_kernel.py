@@ -16,7 +16,13 @@ from harness import (RUN, VICTIM, case, daemon_reload, expect, expect_in, expect
 from vm import code_of_waitid, wait_zombie
 
 PROGRAMS = ("deaths", "signals", "oom", "exec", "cgroup-births", "cgroup-ends")
+HTTP = ("http", "http-queue", "http-ends", "http-oldest")  # from 5.17 on
+HTTP_PROGRAMS = 5
 FAST = "Heal=restart\nVerifyFor=300ms\nBackoff=100ms..1s"
+
+
+def release():
+    return tuple(int(x) for x in os.uname().release.split(".")[:2])
 
 
 def doctor():
@@ -34,10 +40,14 @@ def programs(t):
     m = metrics()
     for what in ("bpf", *PROGRAMS):
         expect(f"mendd_collector_up of {what}", m.of("mendd_collector_up", collector=what), 1)
+    http = release() >= (5, 17)
+    for what in HTTP if http else HTTP[:1]:
+        expect(f"doctor about {what}", rows[what]["state"], "ok" if http else "degraded")
+        expect(f"mendd_collector_up of {what}", m.of("mendd_collector_up", collector=what), int(http))
 
     def loaded():
         names = [k.split('"')[1] for k in metrics() if k.startswith("mendd_bpf_program_runs_total{")]
-        return names if len(names) == len(PROGRAMS) else None
+        return names if len(names) == len(PROGRAMS) + HTTP_PROGRAMS * http else None
     names = wait("the kernel's accounting lists the programs", loaded, 30)
     variant = [n for n in names if n.startswith("exit_")]
     expect("one program for deaths", len(variant), 1)

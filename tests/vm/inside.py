@@ -13,7 +13,18 @@ from harness import Failure, run, run_raw, wait_mendd_ready
 FROM_THE_LAB = ("exit 0: no incident, counted", "exit 7", "SIGKILL from another service", "cgroup.kill",
                 "SIGTERM from outside, answered with exit 0", "SIGSEGV of its own making", "abort()",
                 "a thread that is not the first executes a program",
-                "a double-forked child dies while the main process lives")
+                "a double-forked child dies while the main process lives",
+                "HTTP: keep-alive, close, HTTP/1.0; IPv4, IPv6, v4-mapped",
+                "HTTP: pipelining of mixed methods, HEAD among them",
+                "HTTP: chunked, trailers, bodies to the end of the connection",
+                "HTTP: the client resets, closes, half-closes",
+                "HTTP: the server resets, closes, stops in the middle",
+                "HTTP: the server is killed with requests in flight",
+                "HTTP: socket-activated, and restarted in between: counted for the service from its first request",
+                "HTTP: restarted under load: counted from the first request on",
+                "HTTP: kill -9 of mendd under load loses no count",
+                "HTTP: routes, with ids replaced, the rest together, none where nobody asked",
+                "HTTP: TCP fast open on the loopback: a request on the SYN")
 
 
 def start_mendd():
@@ -36,7 +47,8 @@ def main():
         print(run_raw("journalctl", "-q", "--no-pager", "-n", "60").stdout)
     else:
         if os.environ["VM_HIERARCHY"] == "unified":
-            importlib.import_module("cases_deaths")
+            for module in ("cases_deaths", "cases_http_protocol", "cases_http_world"):
+                importlib.import_module(module)
             harness.CASES[:] = [c for c in harness.CASES if c["name"] in FROM_THE_LAB
                                 and (c["name"] != "cgroup.kill" or has_cgroup_kill())]
             importlib.import_module("cases_kernel")

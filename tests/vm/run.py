@@ -71,9 +71,12 @@ def install(build, target):
 def prepare_tests(directory):
     """What runs inside: the lab's harness and cases, ours, and the victim."""
     os.makedirs(directory)
-    for path in (LAB + "/harness.py", LAB + "/host.py", LAB + "/cases_deaths.py", HERE + "/inside.py",
-                 HERE + "/vm.py", HERE + "/cases_kernel.py", HERE + "/cases_degraded.py"):
+    for path in (LAB + "/harness.py", LAB + "/host.py", LAB + "/cases_deaths.py", LAB + "/cases_http_protocol.py",
+                 LAB + "/cases_http_world.py", LAB + "/http_truth.py", LAB + "/http_client.py",
+                 LAB + "/http_servers.py", HERE + "/inside.py", HERE + "/vm.py", HERE + "/cases_kernel.py",
+                 HERE + "/cases_degraded.py"):
         shutil.copy(path, directory)
+    shutil.copytree(LAB + "/http", directory + "/http")
     subprocess.run(["cc", "-O1", "-g", "-Wall", "-Wextra", "-Wno-unused-parameter", "-pthread",
                     "-o", directory + "/victim", LAB + "/victim.c"], check=True)
 
