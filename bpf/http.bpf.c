@@ -271,8 +271,12 @@ static __always_inline void on_event(struct walk *w, u32 event)
 	bool bodiless = false, response = w->s->flags & HTTP_FLAG_RESPONSE;
 
 	if (event == HTTP_NOT_HTTP) {
+		const char *l = w->s->line;
+
 		/* Met in the middle of an answer: the next one may be understood. */
 		w->failed = response && c->joined ? FAILED_LOST : HTTP_UNTRACKED_NOT_HTTP + 1;
+		if (!response && l[0] == 'P' && l[1] == 'R' && l[2] == 'I' && l[3] == ' ')
+			w->failed = HTTP_UNTRACKED_HTTP2 + 1; /* its first segment was short */
 		return;
 	}
 	if (event == HTTP_HEAD_DONE) {
@@ -963,16 +967,34 @@ int BPF_PROG(http_state, struct sock *sk, int old_state, int new_state)
 	return 0;
 }
 
+/*
+ * Whether it is the client who is waited for: all that has come of its last request was read, and
+ * the rest of the body is missing. Or the request was in a segment that TCP has not taken: then the
+ * server cannot know of it.
+ */
+static __always_inline bool is_clients_turn(const struct connection *c, struct sock *sk)
+{
+	u32 received = BPF_CORE_READ((struct tcp_sock *)sk, rcv_nxt);
+	u8 stage = c->in.stage;
+
+	if (c->in_known && (s32)(c->in_next - received) > 0)
+		return true;
+	return (stage == HTTP_BODY || stage == HTTP_CHUNK_SIZE || stage == HTTP_CHUNK ||
+		       stage == HTTP_TRAILER) &&
+	       received == BPF_CORE_READ((struct tcp_sock *)sk, copied_seq);
+}
+
 /* One connection of a walk over all: the daemon has set the results to 0 before. */
 SEC("iter/bpf_sk_storage_map")
 int http_walk(struct bpf_iter__bpf_sk_storage_map *ctx)
 {
 	struct connection *c = ctx->value;
+	struct sock *sk = ctx->sk;
 	struct http_totals *t;
 	u32 answered, waiting, unread;
 	u64 oldest;
 
-	if (!c || c->role != ROLE_SERVER)
+	if (!c || !sk || c->role != ROLE_SERVER)
 		return 0;
 	answered = beyond_dropped(c, c->answered);
 	waiting = c->arrived - answered;
@@ -992,7 +1014,9 @@ int http_walk(struct bpf_iter__bpf_sk_storage_map *ctx)
 						  : c->late_ns;
 		if (!oldest)
 			oldest = arrival;
-		if (!t->oldest_unanswered_ns || arrival < t->oldest_unanswered_ns)
+		if (is_clients_turn(c, sk))
+			waiting--; /* its last request does not wait for the server */
+		if (waiting && (!t->oldest_unanswered_ns || arrival < t->oldest_unanswered_ns))
 			t->oldest_unanswered_ns = arrival;
 		unread = c->arrived - beyond_dropped(c, c->read);
 		t->unanswered += waiting;

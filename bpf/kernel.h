@@ -175,6 +175,7 @@ struct sock {
 
 struct tcp_sock {
 	u32 rcv_nxt;
+	u32 copied_seq; /* up to which the application has read */
 };
 
 struct bpf_iter__bpf_sk_storage_map {
