@@ -242,11 +242,8 @@ static __always_inline bool answer_begins(struct walk *w)
 	took = c->begin_ns - arrival;
 	d = detail_of(w->t);
 	if (d) {
-		u32 place = code_place[status & 1023];
-
 		observe(d, HTTP_FIRST_BYTE, class_of(status), took, 1);
-		if (method < HTTP_METHODS && place < HTTP_CODES)
-			count(&d->codes[method][place]);
+		count_code(d, method, status);
 	}
 	if (w->t->routes_max)
 		count_route(route_of(c, answered), class_of(status), took);
@@ -318,7 +315,7 @@ static long walk_step(u32 index, struct walk *w)
 		w->c->begin_ns = w->now;
 	if (n > HTTP_BLOCK)
 		n = HTTP_BLOCK;
-	if (n < 1 || bpf_skb_load_bytes(w->skb, c->offset, b->bytes, n)) {
+	if (bpf_skb_load_bytes(w->skb, c->offset, b->bytes, one_to(n, HTTP_BLOCK))) {
 		w->failed = FAILED_LOST;
 		return 1;
 	}
@@ -368,7 +365,7 @@ static long gaze_step(u32 index, struct gaze *g)
 		return 1;
 	if (n > 10)
 		n = 10;
-	if (n < 1 || bpf_skb_load_bytes(g->skb, g->offset + at, b, n))
+	if (bpf_skb_load_bytes(g->skb, g->offset + at, b, one_to(n, 16)))
 		return 1;
 	__builtin_memcpy(&first, b, 8);
 	__builtin_memcpy(&second, b + 1, 8);
