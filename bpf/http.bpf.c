@@ -63,9 +63,12 @@ struct {
 	__type(value, struct connection);
 } blank SEC(".maps");
 
-static __always_inline u32 open_requests(const struct connection *c)
+/* A count of answered or read requests, those included of which nothing more will be known. */
+static __always_inline u32 beyond_dropped(const struct connection *c, u32 request)
 {
-	return c->arrived - c->answered + (c->answered_ns ? 1 : 0);
+	u32 dropped = c->dropped;
+
+	return (s32)(dropped - request) > 0 ? dropped : request;
 }
 
 static __always_inline u64 arrival_of(const struct connection *c, u32 request)
@@ -78,10 +81,27 @@ static __always_inline u64 arrival_of(const struct connection *c, u32 request)
 /* What is open will not be seen to end. */
 static __always_inline void drop_requests(struct connection *c, struct http_totals *t)
 {
-	if (c->role == ROLE_SERVER)
-		__sync_fetch_and_add(&t->finished, open_requests(c));
-	c->answered = c->read = c->arrived;
+	u32 open = __sync_lock_test_and_set(&c->open, 0);
+
+	if (open)
+		__sync_fetch_and_add(&t->finished, open);
+	c->dropped = c->arrived;
 	c->answered_ns = 0;
+}
+
+/* One request less in flight, if none of the other CPUs has given all of them up meanwhile. */
+static __always_inline void finish_one(struct connection *c, struct http_totals *t)
+{
+	for (int i = 0; i < 4; i++) {
+		u32 open = *(volatile u32 *)&c->open;
+
+		if (!open)
+			return;
+		if (__sync_val_compare_and_swap(&c->open, open, open - 1) == open) {
+			count(&t->finished);
+			return;
+		}
+	}
 }
 
 /* Only connections that the unit accepted are counted; what it does as a client is its own. */
@@ -90,6 +110,7 @@ static __always_inline void give_up(struct connection *c, struct http_totals *t,
 	drop_requests(c, t);
 	if (c->role != ROLE_CLIENT && !c->connecting && reason < HTTP_UNTRACKED_REASONS)
 		count(&t->untracked[reason]);
+	c->reason = (u8)reason;
 	c->role = ROLE_UNTRACKED;
 }
 
@@ -161,7 +182,7 @@ static __always_inline void request_arrives(struct walk *w)
 		http_copy(w->bench->walk.line, c->in.first, HTTP_LINE);
 		route = (u16)find_route(w->t, &w->bench->walk, &w->bench->key, c->unit);
 	}
-	if (c->arrived - c->answered < HTTP_PENDING) {
+	if (c->arrived - beyond_dropped(c, c->answered) < HTTP_PENDING) {
 		c->arrival_ns[at] = w->now;
 		c->kept[at] = (u8)c->arrived;
 		c->route[at] = route;
@@ -170,21 +191,23 @@ static __always_inline void request_arrives(struct walk *w)
 		c->late_route = route;
 	}
 	c->method[c->arrived & METHODS_MASK] = w->s->method;
+	__sync_fetch_and_add(&c->open, 1);
 	c->arrived++;
 	count(&w->t->started);
 }
 
 static __always_inline void answer_ends(struct connection *c, struct http_totals *t, u64 now)
 {
+	u64 arrival = *(volatile u64 *)&c->answered_ns;
 	struct http_detail *d;
 
-	if (!c->answered_ns)
+	if (!arrival)
 		return;
 	d = detail_of(t);
 	if (d)
-		observe(d, HTTP_DURATION, class_of(c->answer_status), now - c->answered_ns, 1);
+		observe(d, HTTP_DURATION, class_of(c->answer_status), now - arrival, 1);
 	c->answered_ns = 0;
-	count(&t->finished);
+	finish_one(c, t);
 }
 
 static __always_inline u32 route_of(const struct connection *c, u32 request)
@@ -199,31 +222,29 @@ static __always_inline bool answer_begins(struct walk *w)
 {
 	struct connection *c = w->c;
 	u16 status = w->s->status;
-	u64 arrival = arrival_of(c, c->answered), took;
+	u32 answered = beyond_dropped(c, c->answered);
+	u64 arrival = arrival_of(c, answered), took;
 	struct http_detail *d;
 	u8 method;
 	int kind;
 
 	if (status < 200 && status != 101)
 		return true;
-	if (c->answered == c->arrived)
+	if (answered == c->arrived)
 		return status == 204 || status == 304; /* an answer to nothing that we saw */
 	c->joined = 0;
-	method = c->method[c->answered & METHODS_MASK];
+	method = c->method[answered & METHODS_MASK];
 	took = c->begin_ns - arrival;
 	d = detail_of(w->t);
 	if (d) {
-		u32 place = code_place[status & 1023];
-
 		observe(d, HTTP_FIRST_BYTE, class_of(status), took, 1);
-		if (method < HTTP_METHODS && place < HTTP_CODES)
-			count(&d->codes[method][place]);
+		count_code(d, method, status);
 	}
 	if (w->t->routes_max)
-		count_route(route_of(c, c->answered), class_of(status), took);
+		count_route(route_of(c, answered), class_of(status), took);
 	c->answered_ns = arrival;
 	c->answer_status = status;
-	c->answered++;
+	c->answered = answered + 1;
 	kind = record_kind(w->t, status, took, w->now);
 	if (kind >= 0 && c->unit)
 		write_record(c, kind, took, w->now);
@@ -242,16 +263,20 @@ static __always_inline void on_event(struct walk *w, u32 event)
 	bool bodiless = false, response = w->s->flags & HTTP_FLAG_RESPONSE;
 
 	if (event == HTTP_NOT_HTTP) {
+		const char *l = w->s->line;
+
 		/* Met in the middle of an answer: the next one may be understood. */
 		w->failed = response && c->joined ? FAILED_LOST : HTTP_UNTRACKED_NOT_HTTP + 1;
+		if (!response && l[0] == 'P' && l[1] == 'R' && l[2] == 'I' && l[3] == ' ')
+			w->failed = HTTP_UNTRACKED_HTTP2 + 1; /* its first segment was short */
 		return;
 	}
 	if (event == HTTP_HEAD_DONE) {
 		if (response)
 			bodiless = answer_begins(w);
-		else if (c->role == ROLE_SERVER)
+		else if (w->ingress)
 			request_arrives(w);
-		else
+		else if (c->role == ROLE_CLIENT)
 			count(&w->t->outgoing);
 		http_after_head(w->s, bodiless);
 		if (!(w->s->flags & HTTP_FLAG_BODY) && response && w->s->status >= 200)
@@ -284,7 +309,7 @@ static long walk_step(u32 index, struct walk *w)
 		w->c->begin_ns = w->now;
 	if (n > HTTP_BLOCK)
 		n = HTTP_BLOCK;
-	if (n < 1 || bpf_skb_load_bytes(w->skb, c->offset, b->bytes, n)) {
+	if (bpf_skb_load_bytes(w->skb, c->offset, b->bytes, one_to(n, HTTP_BLOCK))) {
 		w->failed = FAILED_LOST;
 		return 1;
 	}
@@ -334,7 +359,7 @@ static long gaze_step(u32 index, struct gaze *g)
 		return 1;
 	if (n > 10)
 		n = 10;
-	if (n < 1 || bpf_skb_load_bytes(g->skb, g->offset + at, b, n))
+	if (bpf_skb_load_bytes(g->skb, g->offset + at, b, one_to(n, 16)))
 		return 1;
 	__builtin_memcpy(&first, b, 8);
 	__builtin_memcpy(&second, b + 1, 8);
@@ -369,11 +394,9 @@ __attribute__((noinline)) int look_ahead(
 		a->method = begins_with_method(begin) ? http_method_of(begin) : HTTP_METHODS;
 	if (where & AHEAD_LAST)
 		a->ends_head = end[0] == '\r' && end[1] == '\n' && end[2] == '\r' && end[3] == '\n';
-	/* An empty line may lie over the joint of two segments, or where nobody looks. */
-	if ((!(where & AHEAD_FIRST) && (begin[0] == '\r' || begin[0] == '\n')) ||
-		(!(where & AHEAD_LAST) && (end[3] == '\n' || end[3] == '\r')) ||
-		p->length > AHEAD_STEPS * 8)
-		a->broken = 1;
+	/* An empty line may lie over the joint of two segments or of a gap, or too far away. */
+	if (begin[0] == '\r' || begin[0] == '\n' || p->length > AHEAD_STEPS * 8)
+		a->unclear = 1;
 	g = (struct gaze) { skb, a, p->offset, p->length };
 	bpf_loop(AHEAD_STEPS, gaze_step, &g, 0);
 	return 0;
@@ -388,7 +411,7 @@ static __always_inline void keep_ahead(
 	u32 where = 0;
 
 	if (!a->length) {
-		a->broken = a->heads = 0;
+		a->broken = a->unclear = a->heads = 0;
 		a->sequence = last = begin;
 		where = AHEAD_FIRST;
 	} else if ((s32)(begin - last) > 0 || (s32)(a->sequence - end) > 0) {
@@ -413,7 +436,7 @@ static __always_inline void keep_ahead(
  */
 static __always_inline bool ends_one_head(struct http_stream *s, const struct ahead *a)
 {
-	if (!a->ends_head || a->heads != 1)
+	if (!a->ends_head || a->heads != 1 || a->unclear)
 		return false;
 	if (s->stage == HTTP_FIRST_LINE) {
 		s->method = a->method;
@@ -617,6 +640,9 @@ __attribute__((noinline)) int take_payload(struct __sk_buff *skb, struct connect
 			if (cursor->left && !w.failed && w.s->stage != HTTP_FOREIGN &&
 				w.s->stage != HTTP_UNTIL_CLOSE)
 				w.failed = FAILED_LOST;
+			/* Ingress is not under the socket's lock: another CPU was here too. */
+			if (ingress && c->in_next != p->sequence + p->length)
+				w.failed = FAILED_LOST;
 			scratch->busy[at & (SCRATCHES - 1)] = 0;
 			if (ingress && c->ahead.length)
 				take_ahead(&w);
@@ -671,13 +697,15 @@ static __always_inline void adopt_early(struct connection *c, u32 unit)
 	c->unit = unit;
 	if (!t)
 		return;
-	if (c->role == ROLE_SERVER && c->arrived) {
+	if (c->role == ROLE_UNTRACKED)
+		count(&t->untracked[c->reason < HTTP_UNTRACKED_REASONS ? c->reason : 0]);
+	if (c->role == ROLE_SERVER && c->open) {
 		if (!has_detail(t, unit)) {
 			count(&t->untracked[HTTP_UNTRACKED_FULL]);
 			c->role = ROLE_UNTRACKED;
 			return;
 		}
-		__sync_fetch_and_add(&t->started, c->arrived);
+		__sync_fetch_and_add(&t->started, c->open);
 	}
 }
 
@@ -802,25 +830,28 @@ int BPF_PROG(http_read, struct sock *sk)
 	struct connection *c = bpf_sk_storage_get(&connections, sk, NULL, 0);
 	struct http_totals *t;
 	struct http_detail *d;
+	u32 arrived, read;
 	u64 now;
 
-	if (!c || c->role != ROLE_SERVER || c->read == c->arrived)
+	if (!c || c->role != ROLE_SERVER)
+		return 0;
+	arrived = *(volatile u32 *)&c->arrived; /* more may arrive meanwhile */
+	read = beyond_dropped(c, c->read);
+	if (read == arrived)
 		return 0;
 	t = totals_of(c->unit);
 	d = t ? detail_of(t) : NULL;
 	if (!d)
 		return 0;
 	now = bpf_ktime_get_ns();
-	for (int i = 0; i < HTTP_PENDING; i++) {
-		if (c->read == c->arrived)
-			break;
-		c->queue_ns = now - arrival_of(c, c->read);
+	for (int i = 0; i < HTTP_PENDING && read != arrived; i++) {
+		c->queue_ns = now - arrival_of(c, read);
 		observe(d, HTTP_QUEUE, HTTP_CLASS_OTHER, c->queue_ns, 1);
-		c->read++;
+		read++;
 	}
-	if (c->read != c->arrived)
-		observe(d, HTTP_QUEUE, HTTP_CLASS_OTHER, now - c->late_ns, c->arrived - c->read);
-	c->read = c->arrived;
+	if ((s32)(arrived - read) > 0)
+		observe(d, HTTP_QUEUE, HTTP_CLASS_OTHER, now - c->late_ns, arrived - read);
+	c->read = arrived;
 	return 0;
 }
 
@@ -895,18 +926,22 @@ int BPF_PROG(http_state, struct sock *sk, int old_state, int new_state)
 		return 0;
 	}
 	c = bpf_sk_storage_get(&connections, sk, NULL, 0);
-	if (!c || c->role != ROLE_SERVER)
+	if (!c)
 		return 0;
+	t = totals_of(c->unit);
+	if (c->role != ROLE_SERVER) {
+		/* A request that arrived while another CPU gave up what was open. */
+		if (new_state == TCP_CLOSE && t)
+			drop_requests(c, t);
+		return 0;
+	}
 	/* The server closes, or the client's FIN or RST, which was seen before, is taken. */
 	if (new_state == TCP_LAST_ACK || (old_state == TCP_ESTABLISHED && !c->client_gone)) {
 		c->server_gone = 1;
 		if (BPF_CORE_READ((struct task_struct *)bpf_get_current_task(), flags) & PF_EXITING)
 			c->server_died = 1;
 	}
-	if (new_state != TCP_CLOSE)
-		return 0;
-	t = totals_of(c->unit);
-	if (!t)
+	if (new_state != TCP_CLOSE || !t)
 		return 0;
 	/* An answer without a length ends with its connection; another one was cut off. */
 	if (c->answered_ns) {
@@ -914,7 +949,7 @@ int BPF_PROG(http_state, struct sock *sk, int old_state, int new_state)
 			count(&t->incomplete[why_incomplete(c, sk) & 3]);
 		answer_ends(c, t, bpf_ktime_get_ns());
 	}
-	open = c->arrived - c->answered;
+	open = __sync_lock_test_and_set(&c->open, 0);
 	if (open) {
 		__sync_fetch_and_add(&t->finished, open);
 		__sync_fetch_and_add(&t->incomplete[why_incomplete(c, sk) & 3], open);
@@ -923,18 +958,37 @@ int BPF_PROG(http_state, struct sock *sk, int old_state, int new_state)
 	return 0;
 }
 
+/*
+ * Whether it is the client who is waited for: all that has come of its last request was read, and
+ * the rest of the body is missing. Or the request was in a segment that TCP has not taken: then the
+ * server cannot know of it.
+ */
+static __always_inline bool is_clients_turn(const struct connection *c, struct sock *sk)
+{
+	u32 received = BPF_CORE_READ((struct tcp_sock *)sk, rcv_nxt);
+	u8 stage = c->in.stage;
+
+	if (c->in_known && (s32)(c->in_next - received) > 0)
+		return true;
+	return (stage == HTTP_BODY || stage == HTTP_CHUNK_SIZE || stage == HTTP_CHUNK ||
+		       stage == HTTP_TRAILER) &&
+	       received == BPF_CORE_READ((struct tcp_sock *)sk, copied_seq);
+}
+
 /* One connection of a walk over all: the daemon has set the results to 0 before. */
 SEC("iter/bpf_sk_storage_map")
 int http_walk(struct bpf_iter__bpf_sk_storage_map *ctx)
 {
 	struct connection *c = ctx->value;
+	struct sock *sk = ctx->sk;
 	struct http_totals *t;
-	u32 waiting, unread;
+	u32 answered, waiting, unread;
 	u64 oldest;
 
-	if (!c || c->role != ROLE_SERVER)
+	if (!c || !sk || c->role != ROLE_SERVER)
 		return 0;
-	waiting = c->arrived - c->answered;
+	answered = beyond_dropped(c, c->answered);
+	waiting = c->arrived - answered;
 	oldest = c->answered_ns;
 	t = totals_of(c->unit);
 	if (!t || (!waiting && !oldest))
@@ -945,15 +999,17 @@ int http_walk(struct bpf_iter__bpf_sk_storage_map *ctx)
 		/* An iterator's value is read at constant places only. */
 #pragma unroll
 		for (int i = 0; i < HTTP_PENDING; i++)
-			if ((c->answered & PENDING_MASK) == i)
-				arrival = *(volatile u8 *)&c->kept[i] == (u8)c->answered
+			if ((answered & PENDING_MASK) == i)
+				arrival = *(volatile u8 *)&c->kept[i] == (u8)answered
 						  ? *(volatile u64 *)&c->arrival_ns[i]
 						  : c->late_ns;
 		if (!oldest)
 			oldest = arrival;
-		if (!t->oldest_unanswered_ns || arrival < t->oldest_unanswered_ns)
+		if (is_clients_turn(c, sk))
+			waiting--; /* its last request does not wait for the server */
+		if (waiting && (!t->oldest_unanswered_ns || arrival < t->oldest_unanswered_ns))
 			t->oldest_unanswered_ns = arrival;
-		unread = c->arrived - c->read;
+		unread = c->arrived - beyond_dropped(c, c->read);
 		t->unanswered += waiting;
 		t->unread += unread < waiting ? unread : waiting;
 	}

@@ -29,6 +29,7 @@ struct ahead {
 	u8 method;    /* its first bytes are those of a request; HTTP_METHODS: they are not */
 	u8 ends_head; /* its last four bytes are an empty line's */
 	u8 heads;     /* how many empty lines there are in it; at least 8: very many */
+	u8 unclear;   /* an empty line may lie over one of its joints */
 	u8 broken;    /* there is more than one stretch */
 };
 
@@ -43,8 +44,13 @@ struct connection {
 	u32 unit;              /* place in `totals` */
 	/* While in `early`, where it counts for nobody: the same, and the data that came. */
 	u32 early_unit, early_from, early_length;
-	/* Requests so far: arrived (written by ingress), answered (egress), read. */
-	u32 arrived, answered, read;
+	/*
+	 * Requests so far: arrived (written by ingress), answered (egress), read; ingress and
+	 * egress may run on two CPUs at the same time. Either may find that up to .dropped nothing
+	 * more will be known.
+	 */
+	u32 arrived, answered, read, dropped;
+	u32 open; /* how many count as in flight: changed by all, atomically */
 	/* Of the segment that is being looked at, egress and ingress: next byte, and bytes that
 	 * come. */
 	struct cursor {
@@ -57,6 +63,7 @@ struct connection {
 	u8 kept[HTTP_PENDING]; /* number of the request, modulo 256, whose arrival is kept */
 	u8 method[HTTP_METHODS_PENDING];
 	u8 role;
+	u8 reason;              /* enum http_untracked */
 	u8 in_known, out_known; /* in_next and out_next are valid */
 	u8 connecting;          /* this side began it */
 	u8 joined;              /* met in the middle, and no answer understood since */

@@ -130,6 +130,30 @@ static struct decision decide_level(const struct unit *u)
 	return make(VERB_NONE, h->state, 0);
 }
 
+/*
+ * Whether the last thing that was seen of it is bad. What held an action back (a debugger,
+ * pressure, a start) may have been the reason, which went with it: then something has to be seen
+ * since.
+ */
+static bool is_seen_now(const struct unit *u)
+{
+	const struct heal *h = &u->heal;
+	const struct alert *a = &u->levels->alerts[h->trouble.rule];
+
+	switch (h->state) {
+	case HEAL_STATE_HOLD:
+		/* Neither of these has to do with the unit. */
+		return (h->refusal == REFUSAL_STALE || h->refusal == REFUSAL_CONCURRENCY) &&
+		       a->calm == 0;
+	case HEAL_STATE_EXHAUSTED:
+		return false;
+	case HEAL_STATE_CONFIRM:
+		return a->sampled_ns > h->since_ns && a->calm == 0;
+	default:
+		return a->calm == 0;
+	}
+}
+
 static struct decision decide_gate(const struct unit *u, const struct world *w, uint64_t now_ns)
 {
 	const struct heal *h = &u->heal;
@@ -152,6 +176,9 @@ static struct decision decide_gate(const struct unit *u, const struct world *w, 
 	refusal = interlock_ask(u, w, now_ns, &wake);
 	if (refusal != REFUSAL_NONE)
 		return refuse(u, refusal, wake, now_ns);
+	if (is_level(&h->trouble) && !h->restart_asked && !is_seen_now(u))
+		return say(make(VERB_WAIT, HEAL_STATE_CONFIRM, TIME_INFINITY),
+			"waiting to see whether it is still so");
 	wake = earliest_ns(u);
 	if (now_ns < wake)
 		return say(make(VERB_WAIT, HEAL_STATE_BACKOFF, wake),

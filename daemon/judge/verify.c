@@ -140,6 +140,9 @@ static enum proof prove_by_traffic(
 	/* Traffic that says too little does not take away what a check has proved. */
 	if (known == PROOF_STRONG && (proof == PROOF_WEAK || proof == PROOF_COMING))
 		return known;
+	/* Nor does it say more than that. */
+	if (known == PROOF_STRONG && proof == PROOF_STRONG && t.answered < TRAFFIC_ENOUGH)
+		return known;
 	if (proof != PROOF_WEAK || t.answered)
 		snprintf(ret_text, size, "up; %s", text);
 	return proof;

@@ -29,7 +29,7 @@ static __always_inline void report(
 {
 	r->packets++;
 	r->role = c->role;
-	r->open = open_requests(c);
+	r->open = c->open;
 	r->waiting = c->ahead.length;
 	r->in_next = c->in_next;
 	r->out_next = c->out_next;
@@ -71,27 +71,42 @@ int any_out(struct __sk_buff *skb)
 	return any_packet(skb, false);
 }
 
+/* Functions of their own: the stack of all that call each other is small. */
+static __attribute__((noinline)) int join_unit(struct __sk_buff *skb)
+{
+	u64 id = bpf_skb_cgroup_id(skb);
+	u32 unit = ANY_UNIT;
+
+	return (int)bpf_map_update_elem(&members, &id, &unit, BPF_ANY);
+}
+
+static __attribute__((noinline)) int report_early(struct __sk_buff *skb, const struct packet *p)
+{
+	u32 at = skb->mark & (ANY_SUBJECTS - 1);
+	struct any_report *r = bpf_map_lookup_elem(&reports, &at);
+	struct connection *c;
+	struct ends ends;
+
+	if (!r || !read_ends(skb, p, &ends))
+		return 0;
+	c = bpf_map_lookup_elem(&early, &ends);
+	if (c) {
+		report(r, c, p);
+		r->unit = c->early_unit;
+	}
+	return 0;
+}
+
 /* As if the socket were one that listens, in a cgroup that is watched. */
 SEC("cgroup_skb/ingress")
 int any_early(struct __sk_buff *skb)
 {
-	u32 at = skb->mark & (ANY_SUBJECTS - 1), unit = ANY_UNIT;
-	struct any_report *r = bpf_map_lookup_elem(&reports, &at);
-	u64 id = bpf_skb_cgroup_id(skb);
-	struct connection *c;
 	struct packet p = {};
-	struct ends ends;
 
-	bpf_map_update_elem(&members, &id, &unit, BPF_ANY);
-	if (!r || !parse_packet(skb, &p))
-		return 1;
-	take_early(skb, &p);
-	if (!read_ends(skb, &p, &ends))
-		return 1;
-	c = bpf_map_lookup_elem(&early, &ends);
-	if (c) {
-		report(r, c, &p);
-		r->unit = c->early_unit;
+	join_unit(skb);
+	if (parse_packet(skb, &p)) {
+		take_early(skb, &p);
+		report_early(skb, &p);
 	}
 	return 1;
 }

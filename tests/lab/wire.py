@@ -77,6 +77,11 @@ class Wire:
                 continue
             self.take(packet)
 
+    def take_all(self):
+        """Takes what has come already."""
+        while select.select([self.fd], [], [], 0)[0]:
+            self.take(os.read(self.fd, 65536))
+
     def take(self, packet):
         if packet[0] >> 4 == 4:
             if packet[9] != TCP:

@@ -204,6 +204,50 @@ static void it_was_only_a_suspicion(void **state)
 	stage_free(t);
 }
 
+/* Whoever debugged it lets it go on: it answers, and there is nothing left to do. */
+static void its_reason_goes_with_what_held_it(void **state)
+{
+	struct stage *t = stage_new();
+	struct unit *u = t->s.u;
+
+	seconds(t, 10, WELL);
+	u->stopped = true;
+	seconds(t, 6, HANG);
+	expect_state(t, HEAL_STATE_HOLD, REFUSAL_FROZEN);
+	u->stopped = false;
+	service_release(&t->s, false);
+	seconds(t, 2, WELL);
+	expect_state(t, HEAL_STATE_CONFIRM, REFUSAL_NONE);
+	seconds(t, 2, WELL);
+	assert_int_equal(t->closed, 1);
+	assert_int_equal(t->restarts, 0);
+	/* or it does not */
+	u->stopped = true;
+	seconds(t, 6, HANG);
+	expect_state(t, HEAL_STATE_HOLD, REFUSAL_FROZEN);
+	seconds(t, 10, HANG);
+	assert_int_equal(t->restarts, 0);
+	u->stopped = false;
+	seconds(t, 1, HANG);
+	assert_int_equal(t->restarts, 1);
+	/* errors: not while they have stopped, though the alert fires for some seconds yet */
+	stage_free(t);
+	t = stage_new();
+	u = t->s.u;
+	seconds(t, 10, WELL);
+	u->settings.start_grace_ns = 2 * NOW;
+	seconds(t, 6, ERRORS);
+	expect_state(t, HEAL_STATE_HOLD, REFUSAL_GRACE);
+	seconds(t, 1, WELL);
+	u->settings.start_grace_ns = 0;
+	seconds(t, 3, WELL);
+	expect_state(t, HEAL_STATE_CONFIRM, REFUSAL_NONE);
+	assert_int_equal(unit_alert_state(u, RULE_HTTP_ERRORS), ALERT_FIRING);
+	seconds(t, 1, ERRORS);
+	assert_int_equal(t->restarts, 1);
+	stage_free(t);
+}
+
 static void it_hangs_again(void **state)
 {
 	struct stage *t = stage_new();
@@ -780,6 +824,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_hang_is_healed),
 		cmocka_unit_test(it_was_only_a_suspicion),
+		cmocka_unit_test(its_reason_goes_with_what_held_it),
 		cmocka_unit_test(it_hangs_again),
 		cmocka_unit_test(it_answers_and_hangs_again),
 		cmocka_unit_test(errors_are_restarted_once),

@@ -166,6 +166,8 @@ static void act_on_level(struct model *m)
 	assert_int_equal(a->state, ALERT_FIRING);
 	assert_false(a->restored);
 	assert_true(t->rule != RULE_CHECK);
+	/* and what was seen last of it is bad */
+	assert_true(a->calm == 0 || u->heal.attempt.manual);
 	assert_true(unit_is_up(u));
 	/* never under pressure, nor just after the host woke up, nor while many fail */
 	assert_false(level_is_pressed(&m->w.host, t->rule));
