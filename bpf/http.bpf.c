@@ -94,42 +94,44 @@ static __always_inline void take_packet(
 	}
 }
 
+/* At a socket of which nothing is known yet. */
+static __always_inline void first_packet(struct __sk_buff *skb, bool ingress)
+{
+	struct http_totals *nobody = totals_of(0);
+	struct bpf_sock *sk = skb->sk;
+	struct connection *c;
+	struct packet p = {};
+
+	if (sk)
+		sk = bpf_sk_fullsock(sk);
+	if (!sk || sk->protocol != IPPROTO_TCP || !nobody || !parse_packet(skb, &p))
+		return;
+	if (sk->state == TCP_LISTEN) {
+		c = ingress ? begin_early(skb, &p) : NULL;
+		if (c)
+			take_payload(skb, c, nobody, &p, true);
+		return;
+	}
+	if (p.length == 0 && (ingress || sk->state != TCP_SYN_SENT))
+		return;
+	c = begin_connection(skb, sk, &p, ingress);
+	if (c)
+		take_packet(skb, c, &p, ingress);
+}
+
 static __always_inline int packet_passes(struct __sk_buff *skb, bool ingress)
 {
 	struct bpf_sock *sk = skb->sk;
 	struct connection *c;
 	struct packet p = {};
-	u32 state;
 
 	if (!sk)
 		return 1;
-	sk = bpf_sk_fullsock(sk);
-	if (!sk || sk->protocol != IPPROTO_TCP)
-		return 1;
-	state = sk->state;
-	if (state == TCP_LISTEN) {
-		struct http_totals *nobody = totals_of(0);
-
-		if (!ingress || !nobody || !parse_packet(skb, &p) || !p.length)
-			return 1;
-		c = begin_early(skb, &p);
-		if (c)
-			take_payload(skb, c, nobody, &p, true);
-		return 1;
-	}
 	c = bpf_sk_storage_get(&connections, sk, NULL, 0);
-	if (c && c->role == ROLE_UNTRACKED)
-		return 1;
-	if (!parse_packet(skb, &p))
-		return 1;
-	if (!c) {
-		if (p.length == 0 && (ingress || state != TCP_SYN_SENT))
-			return 1;
-		c = begin_connection(skb, sk, &p, ingress);
-		if (!c)
-			return 1;
-	}
-	take_packet(skb, c, &p, ingress);
+	if (!c)
+		first_packet(skb, ingress);
+	else if (c->role != ROLE_UNTRACKED && parse_packet(skb, &p))
+		take_packet(skb, c, &p, ingress);
 	return 1;
 }
 

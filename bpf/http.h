@@ -107,16 +107,8 @@ struct http_stream {
 	__u8 method; /* of the last request */
 	__u8 flags;
 	__u8 seen; /* bytes in .line */
-	/*
-	 * A number or token of the line while it is being read. Here and not on the stack: what is
-	 * read back from a map is any number to the verifier, so that it does not follow a loop
-	 * round by round.
-	 */
-	__u64 value;
-	__u32 digits;
-	__u32 at;
 	char line[HTTP_LINE];
-	char first[HTTP_LINE];        /* the first line of the present or last message, cut */
+	char first[HTTP_LINE];        /* the first line of the present or last request, cut */
 	char trace_id[HTTP_TRACE_ID]; /* of its traceparent; [0] is 0: it had none */
 };
 
@@ -128,10 +120,10 @@ struct http_block {
 	char bytes[HTTP_BLOCK];
 	char padding[HTTP_LINE + 32];
 	/* For the verifier's sake here, see struct http_stream. */
-	__u32 line;         /* where the present line begins */
-	__u32 n;            /* bytes in the block */
-	__u32 event;        /* enum http_event that ended the walk */
-	__u32 from, length; /* of what is being kept */
+	__u32 line;  /* where the present line begins */
+	__u32 n;     /* bytes in the block */
+	__u32 more;  /* the same segment has more behind them */
+	__u32 event; /* enum http_event that ended the walk */
 };
 
 /*
@@ -263,19 +255,27 @@ static __always_inline __u8 http_method_of(const char *l)
 	}
 }
 
-/* bpf_loop() hands on a pointer to the stack, and nothing else. */
-struct http_reader {
-	struct http_stream *s;
-};
-
-static long http_token_step(__u32 index, struct http_reader *r)
+/* How long its name is; 0: of any other method. */
+static __always_inline __u32 http_method_length(__u8 method)
 {
-	struct http_stream *s = r->s;
-	if (index >= HTTP_LINE - 1 || index >= s->seen ||
-		!http_is_token(s->line[http_index(index, HTTP_LINE)]))
-		return 1;
-	s->at = index + 1;
-	return 0;
+	switch (method) {
+	case HTTP_GET:
+	case HTTP_PUT:
+		return 3;
+	case HTTP_HEAD:
+	case HTTP_POST:
+		return 4;
+	case HTTP_PATCH:
+	case HTTP_TRACE:
+		return 5;
+	case HTTP_DELETE:
+		return 6;
+	case HTTP_OPTIONS:
+	case HTTP_CONNECT:
+		return 7;
+	default:
+		return 0;
+	}
 }
 
 /*
@@ -295,16 +295,19 @@ static __always_inline int http_has_version(const struct http_stream *s)
 /* METHOD SP target: a token, one space, and something that a target can begin with. */
 static __always_inline int http_request_line(struct http_stream *s)
 {
-	struct http_reader r = { .s = s };
+	__u32 at;
 	char c;
 
-	s->at = 0;
-	http_loop(HTTP_LINE - 1, http_token_step, &r);
-	if (!http_has_version(s) || s->at < 3 || s->at + 1 >= s->seen ||
-		s->line[http_index(s->at, HTTP_LINE)] != ' ')
+	if (!http_has_version(s))
 		return 0;
-	c = s->line[http_index(s->at + 1, HTTP_LINE)];
 	s->method = http_method_of(s->line);
+	at = http_method_length(s->method);
+	if (!at)
+		while (at < HTTP_LINE - 1 && at < s->seen && http_is_token(s->line[at]))
+			at++;
+	if (at < 3 || at + 1 >= s->seen || s->line[http_index(at, HTTP_LINE)] != ' ')
+		return 0;
+	c = s->line[http_index(at + 1, HTTP_LINE)];
 	/* Origin, asterisk and absolute form; a CONNECT names a host. */
 	return c == '/' || c == '*' || c == 'h' || c == 'H' || s->method == HTTP_CONNECT;
 }
@@ -323,60 +326,44 @@ static __always_inline int http_status_line(struct http_stream *s)
 	return s->status >= 100;
 }
 
-static long http_decimal_step(__u32 index, struct http_reader *r)
-{
-	struct http_stream *s = r->s;
-	__u32 at = 15 + index;
-	char c = s->line[http_index(at, HTTP_LINE)];
-
-	if (at >= s->seen)
-		return 1;
-	if (c >= '0' && c <= '9') {
-		s->value = s->value * 10 + (__u64)(c - '0');
-		s->digits++;
-		return 0;
-	}
-	return s->digits || (c != ' ' && c != '\t');
-}
-
 /* Decimal digits behind "content-length:". */
 static __always_inline void http_content_length(struct http_stream *s)
 {
-	struct http_reader r = { .s = s };
+	__u64 value = 0;
+	__u32 digits = 0;
 
-	s->value = s->digits = 0;
-	http_loop(HTTP_LINE - 15, http_decimal_step, &r);
-	if (s->digits && s->digits < 19) {
-		s->length = s->value;
+	for (__u32 at = 15; at < HTTP_LINE && at < s->seen; at++) {
+		char c = s->line[at];
+
+		if (c >= '0' && c <= '9') {
+			value = value * 10 + (__u64)(c - '0');
+			digits++;
+		} else if (digits || (c != ' ' && c != '\t'))
+			break;
+	}
+	if (digits && digits < 19) {
+		s->length = value;
 		s->flags |= HTTP_FLAG_LENGTH;
 	}
 }
 
-static long http_hexadecimal_step(__u32 index, struct http_reader *r)
-{
-	struct http_stream *s = r->s;
-	char c = http_lower(s->line[http_index(index, HTTP_LINE)]);
-
-	if (index >= s->seen)
-		return 1;
-	if (c >= '0' && c <= '9')
-		s->value = s->value * 16 + (__u64)(c - '0');
-	else if (c >= 'a' && c <= 'f')
-		s->value = s->value * 16 + (__u64)(c - 'a' + 10);
-	else
-		return 1;
-	s->digits++;
-	return 0;
-}
-
 /* Hexadecimal digits at the beginning of the line; -1: there is none, or too many. */
-static __always_inline __s64 http_chunk_size(struct http_stream *s)
+static __always_inline __s64 http_chunk_size(const struct http_stream *s)
 {
-	struct http_reader r = { .s = s };
+	__u64 value = 0;
+	__u32 digits = 0;
 
-	s->value = s->digits = 0;
-	http_loop(16, http_hexadecimal_step, &r);
-	return s->digits && s->digits < 15 ? (__s64)s->value : -1;
+	for (; digits < 15 && digits < s->seen; digits++) {
+		char c = http_lower(s->line[digits]);
+
+		if (c >= '0' && c <= '9')
+			value = value * 16 + (__u64)(c - '0');
+		else if (c >= 'a' && c <= 'f')
+			value = value * 16 + (__u64)(c - 'a' + 10);
+		else
+			break;
+	}
+	return digits && digits < 15 ? (__s64)value : -1;
 }
 
 static __always_inline void http_next_message(struct http_stream *s)
@@ -429,6 +416,8 @@ static __always_inline enum http_event http_line_end(struct http_stream *s)
 			return HTTP_NOT_HTTP;
 		}
 		s->stage = HTTP_HEADERS;
+		if (s->flags & HTTP_FLAG_RESPONSE)
+			return HTTP_NOTHING;
 		http_copy(s->first, s->line, HTTP_LINE);
 		/* What stands behind the line in the buffer is not of it. */
 		if (s->seen < HTTP_LINE)
@@ -470,40 +459,24 @@ static __always_inline enum http_event http_line_end(struct http_stream *s)
 	}
 }
 
-struct http_keeper {
-	struct http_stream *s;
-	struct http_block *b;
-};
-
-static long http_keep_step(__u32 index, struct http_keeper *k)
-{
-	if (index >= k->b->length || k->s->seen >= HTTP_LINE)
-		return 1;
-	k->s->line[http_index(k->s->seen, HTTP_LINE)] =
-		k->b->bytes[http_index(k->b->from + index, HTTP_BLOCK)];
-	k->s->seen++;
-	return 0;
-}
-
 /*
  * Appends to .line what is kept of the line's bytes [from, to) of the block; to - from may be
  * anything. The two cases keep the common one, a line that begins in this block, free of a loop
  * over bytes.
  */
 static __always_inline void http_keep(
-	struct http_stream *s, struct http_block *b, __u32 from, __u32 to)
+	struct http_stream *s, const struct http_block *b, __u32 from, __u32 to)
 {
-	struct http_keeper k = { .s = s, .b = b };
-	__u32 n = to - from;
+	__u32 n = to - from, seen = s->seen;
 
-	if (s->seen == 0) {
+	if (seen == 0) {
 		http_copy(s->line, &b->bytes[http_index(from, HTTP_BLOCK)], HTTP_LINE);
 		s->seen = (__u8)(n < HTTP_LINE ? n : HTTP_LINE);
 		return;
 	}
-	b->from = from;
-	b->length = n;
-	http_loop(HTTP_LINE, http_keep_step, &k);
+	for (__u32 i = 0; i < HTTP_LINE && i < n && seen < HTTP_LINE; i++, seen++)
+		s->line[http_index(seen, HTTP_LINE)] = b->bytes[http_index(from + i, HTTP_BLOCK)];
+	s->seen = (__u8)seen;
 }
 
 /* Without the CR before the LF; a lone CR elsewhere does not matter. */
@@ -533,12 +506,15 @@ static __always_inline __u64 http_block_word(const struct http_block *b, __u32 a
 	return word;
 }
 
-/* A header line that has nothing to say about framing, by its first eight bytes: most of them. */
-static __always_inline int http_is_idle_header(__u64 begin)
+/* A header line that has nothing to say about framing, by its first 16 bytes: most of them. */
+static __always_inline int http_is_idle_header(const struct http_block *b, __u32 line)
 {
-	begin |= 0x2020202020202020ULL;
-	return begin != 0x2d746e65746e6f63ULL && begin != 0x726566736e617274ULL &&
-	       begin != 0x7261706563617274ULL;
+	__u64 begin = http_block_word(b, line) | 0x2020202020202020ULL;
+
+	if (begin == 0x2d746e65746e6f63ULL) /* "content-", but not of "length:" */
+		return (http_block_word(b, line + 8) | 0x2020202020202020ULL) << 8 !=
+		       0x3a6874676e656cULL << 8;
+	return begin != 0x726566736e617274ULL && begin != 0x7261706563617274ULL;
 }
 
 /* The line from b->line up to `end` has something to say. 1: the scan is over. */
@@ -584,12 +560,13 @@ HTTP_ONCE int http_scan(struct http_stream *s, struct http_block *b)
 	n = b->n;
 	head = s->head;
 	whole = s->seen == 0; /* the present line began in this block */
-	for (__u32 i = 0; i < HTTP_SCAN_STEPS; i++) {
-		__u64 marks, begin;
+	for (__u32 i = 0; i < HTTP_SCAN_STEPS && at < n; i++) {
+		__u64 marks = http_newlines(http_block_word(b, at));
 
-		if (at >= n)
-			break;
-		marks = http_newlines(http_block_word(b, at));
+		if (!marks) {
+			at += 8;
+			marks = http_newlines(http_block_word(b, at));
+		}
 		if (!marks) {
 			at += 8;
 			continue;
@@ -597,13 +574,22 @@ HTTP_ONCE int http_scan(struct http_stream *s, struct http_block *b)
 		at += http_first_of(marks);
 		if (at >= n)
 			break;
-		begin = http_block_word(b, line);
-		if (s->stage == HTTP_HEADERS && whole && at >= line + 2 &&
-			http_is_idle_header(begin) && head <= HTTP_HEAD_MAX) {
-			at++;
-			head += at - line;
-			line = at;
-			continue;
+		if (s->stage == HTTP_HEADERS && whole && head < HTTP_HEAD_MAX - HTTP_BLOCK) {
+			__u32 length = at - line;
+
+			if (length >= 2 && http_is_idle_header(b, line)) {
+				at++;
+				head += length + 1;
+				line = at;
+				continue;
+			}
+			if (length == 0 ||
+				(length == 1 && b->bytes[http_index(line, HTTP_BLOCK)] == '\r')) {
+				b->line = at + 1;
+				s->head = head + length + 1;
+				b->event = HTTP_HEAD_DONE;
+				return 0;
+			}
 		}
 		b->line = line;
 		s->head = head;
@@ -616,7 +602,8 @@ HTTP_ONCE int http_scan(struct http_stream *s, struct http_block *b)
 	}
 	b->line = line;
 	s->head = head;
-	if (at >= n && head <= HTTP_HEAD_MAX)
+	/* What begins here and goes on behind the block is looked at as a whole. */
+	if (at >= n && head <= HTTP_HEAD_MAX && !(b->more && line))
 		http_keep_rest(s, b);
 	return 0;
 }
@@ -654,6 +641,7 @@ static inline __u32 http_feed(
 			struct http_block b = { .bytes = { 0 } };
 
 			b.n = length - taken < HTTP_BLOCK ? length - taken : HTTP_BLOCK;
+			b.more = length - taken > HTTP_BLOCK;
 			__builtin_memcpy(b.bytes, bytes + taken, b.n);
 			http_scan(s, &b);
 			taken += b.line;

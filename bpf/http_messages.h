@@ -213,6 +213,7 @@ static long walk_step(u32 index, struct walk *w)
 	}
 	b->line = b->event = 0;
 	b->n = n;
+	b->more = d->left > n;
 	http_scan(s, b);
 	event = b->event;
 	d->offset += b->line;
