@@ -141,11 +141,6 @@ struct walk {
 
 #define FAILED_LOST 100
 
-static long scan_step(u32 index, struct http_scan *x)
-{
-	return http_scan_step(x);
-}
-
 static __attribute__((noinline)) int write_record(
 	struct connection *c, u32 kind, u64 first_byte_ns, u64 now)
 {
@@ -242,11 +237,8 @@ static __always_inline bool answer_begins(struct walk *w)
 	took = c->begin_ns - arrival;
 	d = detail_of(w->t);
 	if (d) {
-		u32 place = code_place[status & 1023];
-
 		observe(d, HTTP_FIRST_BYTE, class_of(status), took, 1);
-		if (method < HTTP_METHODS && place < HTTP_CODES)
-			count(&d->codes[method][place]);
+		count_code(d, method, status);
 	}
 	if (w->t->routes_max)
 		count_route(route_of(c, answered), class_of(status), took);
@@ -301,7 +293,6 @@ static long walk_step(u32 index, struct walk *w)
 	struct cursor *c = w->ingress ? &w->c->cursors[1] : &w->c->cursors[0];
 	struct http_stream *s = w->s;
 	struct http_block *b = &w->bench->block;
-	struct http_scan x = { .stream = s, .block = b };
 	u32 n = c->left, event;
 
 	if (n == 0 || w->failed || s->stage == HTTP_FOREIGN || s->stage == HTTP_UNTIL_CLOSE)
@@ -318,13 +309,13 @@ static long walk_step(u32 index, struct walk *w)
 		w->c->begin_ns = w->now;
 	if (n > HTTP_BLOCK)
 		n = HTTP_BLOCK;
-	if (n < 1 || bpf_skb_load_bytes(w->skb, c->offset, b->bytes, n)) {
+	if (bpf_skb_load_bytes(w->skb, c->offset, b->bytes, one_to(n, HTTP_BLOCK))) {
 		w->failed = FAILED_LOST;
 		return 1;
 	}
-	b->at = b->line = b->event = 0;
+	b->line = b->event = 0;
 	b->n = n;
-	bpf_loop(HTTP_SCAN_STEPS, scan_step, &x, 0);
+	http_scan(s, b);
 	event = b->event;
 	c->offset += b->line;
 	c->left -= b->line < c->left ? b->line : c->left;
@@ -368,7 +359,7 @@ static long gaze_step(u32 index, struct gaze *g)
 		return 1;
 	if (n > 10)
 		n = 10;
-	if (n < 1 || bpf_skb_load_bytes(g->skb, g->offset + at, b, n))
+	if (bpf_skb_load_bytes(g->skb, g->offset + at, b, one_to(n, 16)))
 		return 1;
 	__builtin_memcpy(&first, b, 8);
 	__builtin_memcpy(&second, b + 1, 8);

@@ -33,8 +33,12 @@ static __always_inline __u32 http_index(__u32 i, __u32 size)
  * to end it.
  */
 #ifdef __bpf__
+/* A function that the verifier looks at once, whoever calls it, and takes its result for any
+ * number. */
+#define HTTP_ONCE __attribute__((noinline))
 #define http_loop(n, step, context) bpf_loop(n, step, context, 0)
 #else
+#define HTTP_ONCE static inline
 #define http_loop(n, step, context)                \
 	do {                                       \
 		for (__u32 _i = 0; _i < (n); _i++) \
@@ -123,38 +127,33 @@ struct http_stream {
 struct http_block {
 	char bytes[HTTP_BLOCK];
 	char padding[HTTP_LINE + 32];
-	/* Where the walk over its lines stands; for the verifier's sake here, see struct
-	 * http_stream. */
-	__u32 at;           /* next word */
+	/* For the verifier's sake here, see struct http_stream. */
 	__u32 line;         /* where the present line begins */
 	__u32 n;            /* bytes in the block */
 	__u32 event;        /* enum http_event that ended the walk */
 	__u32 from, length; /* of what is being kept */
 };
 
-/* Position of the first line feed in 8 bytes, 8 where there is none. Little endian. */
-static __always_inline __u32 http_newline_in(__u64 word)
+/*
+ * The highest bit of each byte that is a line feed. Of the bytes behind the first one some may be
+ * marked that are none: a borrow gets into them.
+ */
+static __always_inline __u64 http_newlines(__u64 word)
 {
-	/* A byte of x is 0 where word has a line feed; the classic test for a zero byte in a word.
-	 */
 	__u64 x = word ^ 0x0a0a0a0a0a0a0a0aULL;
-	__u64 zero = (x - 0x0101010101010101ULL) & ~x & 0x8080808080808080ULL;
-	__u32 n = 0;
 
-	if (!zero)
-		return 8;
-	/* BPF has no count-trailing-zeros: three halvings find the lowest marked byte. */
-	if (!(zero & 0xffffffffULL)) {
-		n += 4;
-		zero >>= 32;
-	}
-	if (!(zero & 0xffffULL)) {
-		n += 2;
-		zero >>= 16;
-	}
-	if (!(zero & 0xffULL))
-		n += 1;
-	return n;
+	return (x - 0x0101010101010101ULL) & ~x & 0x8080808080808080ULL;
+}
+
+/*
+ * Which byte of http_newlines() is the first. Little endian. BPF has no count-trailing-zeros: ones
+ * below the lowest mark, one of each byte kept, and all of them added up by a multiplication.
+ */
+static __always_inline __u32 http_first_of(__u64 marks)
+{
+	__u64 below = (marks - 1) & ~marks & 0x0101010101010101ULL;
+
+	return (__u32)((below * 0x0101010101010101ULL) >> 56) - 1;
 }
 
 /*
@@ -523,13 +522,8 @@ static __always_inline int http_wants_lines(const struct http_stream *s)
 	       s->stage == HTTP_CHUNK_SIZE || s->stage == HTTP_TRAILER;
 }
 
-/* A walk over the lines of one block, whose cursor is in the block. */
-struct http_scan {
-	struct http_stream *stream;
-	struct http_block *block;
-};
-
-enum { HTTP_SCAN_STEPS = HTTP_BLOCK / 8 + HTTP_BLOCK / 2 + 2 }; /* words, and lines of two bytes */
+/* Words of a block, and lines within them; with more lines the scan goes on in a second go. */
+enum { HTTP_SCAN_STEPS = HTTP_BLOCK / 8 + 32 };
 
 static __always_inline __u64 http_block_word(const struct http_block *b, __u32 at)
 {
@@ -539,75 +533,92 @@ static __always_inline __u64 http_block_word(const struct http_block *b, __u32 a
 	return word;
 }
 
-/*
- * A header line that lies whole in this block and has nothing to say about framing: most of them.
- * It is known by its first eight bytes and never copied.
- */
-static __always_inline int http_is_idle_header(const struct http_scan *x, __u32 end)
+/* A header line that has nothing to say about framing, by its first eight bytes: most of them. */
+static __always_inline int http_is_idle_header(__u64 begin)
 {
-	__u64 begin;
-
-	if (x->stream->stage != HTTP_HEADERS || x->stream->seen || end < x->block->line + 2)
-		return 0;
-	begin = http_block_word(x->block, x->block->line) | 0x2020202020202020ULL;
+	begin |= 0x2020202020202020ULL;
 	return begin != 0x2d746e65746e6f63ULL && begin != 0x726566736e617274ULL &&
 	       begin != 0x7261706563617274ULL;
 }
 
-/* The line that ends before `end`; 1 when the walk is over. */
-static __always_inline int http_scan_line(struct http_scan *x, __u32 end)
+/* The line from b->line up to `end` has something to say. 1: the scan is over. */
+HTTP_ONCE int http_take_line(struct http_stream *s, struct http_block *b, __u32 end)
 {
-	struct http_stream *s = x->stream;
-	int idle = http_is_idle_header(x, end);
-
-	if (!idle)
-		http_keep(s, x->block, x->block->line, end);
-	s->head += end + 1 - x->block->line;
-	x->block->line = x->block->at = end + 1;
+	if (!s || !b)
+		return 1;
+	http_keep(s, b, b->line, end);
+	s->head += end + 1 - b->line;
+	b->line = end + 1;
 	/* Too long: for the caller to see. Here already, so that it is the same wherever a segment
 	 * ends. */
 	if (s->head > HTTP_HEAD_MAX)
 		return 1;
-	if (idle)
-		return 0;
 	http_drop_cr(s);
-	x->block->event = http_line_end(s);
+	b->event = http_line_end(s);
 	s->seen = 0;
-	return x->block->event != HTTP_NOTHING || !http_wants_lines(s);
+	return b->event != HTTP_NOTHING || !http_wants_lines(s);
 }
 
-/* Up to four words, or one line's end; 1 when the walk is over: .line is then what was taken of the
- * block. */
-static __always_inline int http_scan_step(struct http_scan *x)
+/* The block is over and its last line is not. */
+static __always_inline void http_keep_rest(struct http_stream *s, struct http_block *b)
 {
-	struct http_stream *s = x->stream;
-	__u32 at = x->block->at, n;
+	if (b->line < b->n)
+		http_keep(s, b, b->line, b->n);
+	s->head += b->n - b->line;
+	b->line = b->n;
+}
 
-	if (at >= x->block->n) {
-		if (x->block->line < x->block->n)
-			http_keep(s, x->block, x->block->line, x->block->n);
-		s->head += x->block->n - x->block->line;
-		x->block->line = x->block->n;
-		return 1;
-	}
-	n = http_newline_in(http_block_word(x->block, at));
-	if (n == 8) {
-		at += 8;
-		n = http_newline_in(http_block_word(x->block, at));
-	}
-	if (n == 8) {
-		at += 8;
-		n = http_newline_in(http_block_word(x->block, at));
-	}
-	if (n == 8) {
-		at += 8;
-		n = http_newline_in(http_block_word(x->block, at));
-	}
-	if (n == 8 || at + n >= x->block->n) {
-		x->block->at = at + 8;
+/*
+ * Looks at the lines of a block: b->n bytes, from b->line on. Ends where something has happened
+ * (b->event), where a body begins, or at the end of the block; b->line is then what was taken of
+ * it. A header line that lies whole in the block and does not matter is never copied.
+ */
+HTTP_ONCE int http_scan(struct http_stream *s, struct http_block *b)
+{
+	__u32 at, line, n, head;
+	int whole;
+
+	if (!s || !b)
 		return 0;
+	at = line = b->line;
+	n = b->n;
+	head = s->head;
+	whole = s->seen == 0; /* the present line began in this block */
+	for (__u32 i = 0; i < HTTP_SCAN_STEPS; i++) {
+		__u64 marks, begin;
+
+		if (at >= n)
+			break;
+		marks = http_newlines(http_block_word(b, at));
+		if (!marks) {
+			at += 8;
+			continue;
+		}
+		at += http_first_of(marks);
+		if (at >= n)
+			break;
+		begin = http_block_word(b, line);
+		if (s->stage == HTTP_HEADERS && whole && at >= line + 2 &&
+			http_is_idle_header(begin) && head <= HTTP_HEAD_MAX) {
+			at++;
+			head += at - line;
+			line = at;
+			continue;
+		}
+		b->line = line;
+		s->head = head;
+		if (http_take_line(s, b, at))
+			return 0;
+		at++;
+		line = at;
+		head = s->head;
+		whole = 1;
 	}
-	return http_scan_line(x, at + n);
+	b->line = line;
+	s->head = head;
+	if (at >= n && head <= HTTP_HEAD_MAX)
+		http_keep_rest(s, b);
+	return 0;
 }
 
 /* Takes bytes of a body off .left; what to do when it reaches 0. */
@@ -641,12 +652,10 @@ static inline __u32 http_feed(
 			return length;
 		if (http_wants_lines(s)) {
 			struct http_block b = { .bytes = { 0 } };
-			struct http_scan x = { .stream = s, .block = &b };
 
 			b.n = length - taken < HTTP_BLOCK ? length - taken : HTTP_BLOCK;
 			__builtin_memcpy(b.bytes, bytes + taken, b.n);
-			while (!http_scan_step(&x))
-				;
+			http_scan(s, &b);
 			taken += b.line;
 			*ret = (enum http_event)b.event;
 			if (s->head > HTTP_HEAD_MAX && *ret == HTTP_NOTHING) {
