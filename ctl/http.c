@@ -74,7 +74,7 @@ const char *explain_visibility(const char *word)
 		{ "http2", "cannot be seen: its clients speak HTTP/2" },
 		{ "upgraded", "cannot be seen: its connections were upgraded to another protocol" },
 		{ "not_http", "its connections carry something else" },
-		{ "table_full", "cannot be seen: the table of connections is full" },
+		{ "table_full", "cannot be seen: there is no room for it (MaxHTTPUnits=)" },
 		{ "lost", "cannot be seen: its connections could not be followed" },
 	};
 
