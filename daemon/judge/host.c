@@ -86,11 +86,19 @@ void host_note_waits(struct host_state *h, const struct pressure *seconds, uint6
 	h->waits_ns = now_ns;
 }
 
+static void set(bool *state, bool now, uint64_t *end_ns, uint64_t now_ns)
+{
+	if (*state && !now)
+		*end_ns = now_ns;
+	*state = now;
+}
+
 void host_note_pressure(struct host_state *h, const struct pressure *p, uint64_t now_ns)
 {
 	if (!p) {
 		h->pressure_ns = 0;
-		h->pressed = h->starved = false;
+		set(&h->pressed, false, &h->pressed_end_ns, now_ns);
+		set(&h->starved, false, &h->starved_end_ns, now_ns);
 		return;
 	}
 	/* Whichever is higher: it comes soon, and stays a little. */
@@ -100,8 +108,10 @@ void host_note_pressure(struct host_state *h, const struct pressure *p, uint64_t
 		.io = MAX(p->io, h->fresh.io),
 	};
 	h->pressure_ns = now_ns;
-	h->pressed = exceeds(&h->pressure, h->pressed ? &pressed_to : &pressed_from);
-	h->starved = exceeds(&h->pressure, h->starved ? &starved_to : &starved_from);
+	set(&h->pressed, exceeds(&h->pressure, h->pressed ? &pressed_to : &pressed_from),
+		&h->pressed_end_ns, now_ns);
+	set(&h->starved, exceeds(&h->pressure, h->starved ? &starved_to : &starved_from),
+		&h->starved_end_ns, now_ns);
 }
 
 bool host_wants_pressure(const struct world *w)
