@@ -217,7 +217,7 @@ static bool is_judged(const struct unit *u)
 struct census {
 	uint32_t judged, bad;
 	bool fires;                 /* at least one is more than a suspicion */
-	bool slice_means_something; /* some unit is well and in another slice */
+	bool slice_means_something; /* some other that is judged is in another one */
 	struct common common;
 };
 
@@ -248,7 +248,8 @@ static void take_census(const struct world *w, uint64_t now_ns, bool lately, str
 	}
 	cursor = 0;
 	while (c->common.slice && (u = hash_next(&w->units, &cursor)))
-		if (strncmp(u->facts.cgroup, c->common.first->facts.cgroup, c->common.slice) != 0)
+		if (is_judged(u) && strncmp(u->facts.cgroup, c->common.first->facts.cgroup,
+					    c->common.slice) != 0)
 			c->slice_means_something = true;
 }
 

@@ -254,9 +254,9 @@ static void require(struct unit *u, const char *name)
 static void common_factors(void **state)
 {
 	static const char *const expected[] = { "all require db.service", "all are in /shop.slice/",
-		"the host is overloaded" };
+		"the host is overloaded", "nothing else is known" };
 
-	for (int way = 0; way < 3; way++) {
+	for (int way = 0; way < 4; way++) {
 		struct park *p = park_new();
 
 		for (int i = 0; i < 5; i++) {
@@ -268,6 +268,12 @@ static void common_factors(void **state)
 				snprintf(u->facts.cgroup, sizeof(u->facts.cgroup), "/shop.slice/%s",
 					u->name);
 		}
+		/* where all are, those who are down and have none do not count */
+		for (int i = 0; way == 3 && i < UNITS; i++)
+			snprintf(p->s[i].u->facts.cgroup, sizeof(p->s[i].u->facts.cgroup),
+				"/system.slice/%s", p->s[i].u->name);
+		if (way == 3)
+			assert_non_null(world_unit_add(&p->w, "down.service"));
 		if (way == 0) /* one that does not would spoil it */
 			strcpy(p->s[2].u->dependencies[0], "db.service");
 		if (way == 2)
