@@ -68,7 +68,8 @@ static void follow_waits(double *share, double before, double now, double second
 	*share += (latest - *share) * seconds / (seconds + (double)FRESH_NS / 1e9);
 }
 
-void host_note_waits(struct host_state *h, const struct pressure *seconds, uint64_t now_ns)
+void host_note_waits(struct host_state *h, const struct pressure *seconds,
+	const struct pressure *average, uint64_t now_ns)
 {
 	uint64_t since = clock_since_ns(now_ns, h->waits_ns);
 	double span = (double)since / 1e9;
@@ -80,7 +81,7 @@ void host_note_waits(struct host_state *h, const struct pressure *seconds, uint6
 		follow_waits(&h->fresh.memory, h->waits.memory, seconds->memory, span);
 		follow_waits(&h->fresh.io, h->waits.io, seconds->io, span);
 	} else {
-		h->fresh = (struct pressure) {};
+		h->fresh = *average;
 	}
 	h->waits = *seconds;
 	h->waits_ns = now_ns;

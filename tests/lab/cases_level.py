@@ -7,7 +7,7 @@ import threading
 import time
 
 from cases_http_world import certificate
-from harness import (RUN, SLOW, daemon_reload, expect, expect_text, remove, run, run_raw, wait, wait_metrics, write)
+from harness import (RUN, SLOW, expect, expect_text, remove, run, run_raw, wait, wait_metrics, write)
 from http_truth import HTTP
 from level import (GRACE_OFF, Customers, alert, ask, become, explained, level, offset, sick, stays, told_at,
                    wait_alert, wait_held, wait_over, wait_restarted)
@@ -182,31 +182,31 @@ def probes(t):
 
 @level("TLS: that it cannot be seen is said and changes nothing; a probe over TLS sees it")
 def encrypted(t):
-    u = sick(t, mendd=PROBED, options="--tls " + certificate(t))
-    url = f"https://127.0.0.1:{u.port}/"
+    tls = "--tls " + certificate(t)  # signed by nobody
+    u = sick(t, mendd=GRACE_OFF, options=tls)
+    probed = sick(t, "probed", mendd=PROBED + "https://127.0.0.1:{}/", options=tls)
 
-    def curl(path=""):
-        return run("curl", "--silent", "--insecure", "--output", "/dev/null", "--write-out", "%{http_code}", url + path)
-    expect("it works", curl(), "200")
+    def curl(unit, path=""):
+        return run("curl", "--silent", "--insecure", "--output", "/dev/null", "--write-out", "%{http_code}",
+                   f"https://127.0.0.1:{unit.port}/{path}")
+    expect("it works", curl(u), "200")
     wait("it is said", lambda: u.mendd()["HTTPVisibility"] == "tls")
     expect_text("for people", run_raw("mendctl", "--no-pager", "status", u.name).stdout,
                 "cannot be seen: its connections are encrypted (TLS)")
-    # It fails, which nobody can see: neither well nor ill by that.
-    expect("it will fail", curl("become/failing"), "200")
-    expect("it fails", [curl() for _ in range(30)], ["500"] * 30)
-    stays("its health is what it was", lambda: u.mendd()["Health"] == "healthy", 3)
+    probed.wait_mendd(ProbeStatus="ok")
+    # Both fail, which nobody can see of the first: neither well nor ill by that.
+    for unit in (u, probed):
+        expect("it will fail", curl(unit, "become/failing"), "200")
+    expect("it fails", [curl(u) for _ in range(30)], ["500"] * 30)
+    expect_text("the record", probed.wait_record("alert-firing")["MESSAGE"], "probe: HTTP 500 after")
+    i = wait_restarted(probed)
+    t.say(f"probed over TLS: restart done {offset(i, 'restarted'):.3f} s after the first failure")
+    expect("it works again", curl(probed), "200")
+    stays("the other one's health is what it was", lambda: u.mendd()["Health"] == "healthy", 1)
     expect("alerts that look at it", explained(u)["alerts"], [])
-    expect("what is told of it", u.records(), [])
+    expect("what is told of it", (u.records(), u.starts()), ([], 1))
     wait_metrics("for Prometheus", lambda n: n.of(
         "mendd_http_untracked_connections_total", name=u.name, reason="tls") == 32)
-    # Its certificate is signed by nobody.
-    t.drop_in(u.name, f"[X-Mendd]\nProbe={url}\n")
-    daemon_reload()
-    record = u.wait_record("alert-firing")
-    expect_text("the record", record["MESSAGE"], "probe: HTTP 500 after")
-    i = wait_restarted(u)
-    t.say(f"probed over TLS: restart done {offset(i, 'restarted'):.3f} s after the first failure")
-    expect("it works again", curl(), "200")
 
 
 # --- mendctl top ---------------------------------------------------------------------------------
