@@ -67,7 +67,7 @@ def hang_in_vain(t):
 
 # --- errors --------------------------------------------------------------------------------------
 
-@level("500s at 20 requests a second: an alert within 5 s of the fifth; it ends when they end, not when the requests do")
+@level("500s at 20 requests a second: an alert within 5 s of the fifth, until they end, not until nobody asks")
 def errors(t):
     u = sick(t, mendd="HTTPLatencyP99=off")  # only observed, as by default
     few = sick(t, "few")
@@ -86,7 +86,7 @@ def errors(t):
     # Nobody asks any more: nothing says that it is well.
     customers.stop()
     asked = u.mendd()["HTTPRequests"]
-    stays("without requests it fires on", lambda: alert(u, "http-errors")["state"] == "firing", 8)
+    stays("without requests it fires on", lambda: alert(u, "http-errors")["state"] == "firing", 6)
     expect("and there were none", u.mendd()["HTTPRequests"], asked)
     began = become(u, "well")
     customers = Customers(t, u.port, 20)
@@ -95,7 +95,7 @@ def errors(t):
     i = wait_over(u)
     expect("cause", i["cause"], "http-errors")
     expect("one 500 of two requests", (alert(few, "http-errors")["state"], few.incidents()), ("inactive", []))
-    expect_text("and it was seen", str(few.mendd()["HTTPErrors"]), "1")
+    expect("and it was seen", few.mendd()["HTTPErrors"], 1)
     t.say(f"fires {took:.3f} s after the fifth error; resolved {ended:.3f} s after it answers well again")
 
 
@@ -141,12 +141,12 @@ def slow(t):
     took = told_at(record) - first
     expect("rule and cause", (record["MENDD_RULE"], record["MENDD_CAUSE"]), ("http-latency", "slow"))
     expect_text("the record", record["MESSAGE"], "the slowest percent", "limit 200 ms")
-    expect("value", 0.38 <= float(record["MENDD_VALUE"]) <= 0.6 * SLOW, True)
+    expect(f"value {record['MENDD_VALUE']}", 0.38 <= float(record["MENDD_VALUE"]) <= 0.8 * SLOW, True)
     wait_held(told, "notify-only")
     i = wait_restarted(healed)
     expect("cause", i["cause"], "slow")
-    t.say(f"fires {took:.3f} s after the first slow answer; the other one is restarted {offset(i, 'acted'):.3f} s after "
-          f"the first bad second, verified {offset(i, 'verified'):.3f} s")
+    t.say(f"fires {took:.3f} s after the first slow answer; the other one is restarted {offset(i, 'acted'):.3f} s "
+          f"after the first bad second, verified {offset(i, 'verified'):.3f} s")
     stays("the first one is left alone", lambda: told.mendd()["Refusal"] == "notify-only", 2)
     became = become(told, "well")
     wait_alert(told, "http-latency", "resolved", 25)
@@ -174,8 +174,8 @@ def probes(t):
         i = wait_restarted(u)
         expect("cause", i["cause"], "probe")
         expect_text("what proves it", u.wait_record("verified")["MESSAGE"], "probe ok")
-        t.say(f"{text}: known {told_at(record) - began:.3f} s later, restart done {offset(i, 'restarted'):.3f} s after the "
-              f"first failure, verified {offset(i, 'verified'):.3f} s")
+        t.say(f"{text}: known {told_at(record) - began:.3f} s later, restart done {offset(i, 'restarted'):.3f} s "
+              f"after the first failure, verified {offset(i, 'verified'):.3f} s")
         expect("status", u.mendd()["ProbeStatus"], "ok")
     expect("it listens again", ask(deaf, "/"), 200)
 
@@ -223,23 +223,24 @@ def top(t):
     customers = Customers(t, u.port, 40, width=12)
     customers.wait_answers(400, deadline=20)  # the window of the figures is full
 
-    def rows():
-        lines = run("mendctl", "top", "--batch", "-n", "1", u.name).splitlines()
-        titles = next(line for line in lines if line.startswith("UNIT")).split()
-        return dict(zip(titles, next(line for line in lines if line.startswith(u.name)).split()))
-    row = rows()
-    customers.stop()
-    t.say(str(row))
+    lines = run("mendctl", "top", "--batch", "-n", "1", u.name).splitlines()
     now = time.monotonic()
-    lately = sorted(took * 1000 for b, took, _ in customers.seen if b > now - 12)
-    expect("rate", 30 <= float(row["RATE"]) <= 50, True)
-    expect("errors, of which there are one in twenty", 3 <= float(row["ERR%"]) <= 7, True)
-    p50, p95, p99 = (milliseconds(row[p]) for p in ("P50", "P95", "P99"))
+    customers.stop()
+    titles = next(line for line in lines if line.startswith("UNIT"))
+    cells = next(line for line in lines if line.startswith(u.name))
+    row = dict(zip(titles.split(), cells.split()))
+    lately = sorted(took * 1000 for begin, took, _ in customers.seen if begin > now - 12)
     seen = [lately[int(len(lately) * q)] for q in (0.5, 0.95, 0.99)]
+    t.say(titles)
+    t.say(cells)
     t.say(f"customers: p50 {seen[0]:.1f} ms, p95 {seen[1]:.1f} ms, p99 {seen[2]:.1f} ms")
-    expect("the median is short, and not longer than the customers' own", p50 <= seen[0] * 1.1 <= 50, True)
-    expect("one in ten takes 100 ms", 95 <= p95 <= seen[1] * 1.1, True)
-    expect("p99", 95 <= p99 <= seen[2] * 1.1, True)
+    expect(f"rate {row['RATE']}", 30 <= float(row["RATE"]) <= 50, True)
+    expect(f"errors, of which there are one in twenty: {row['ERR%']}", 3 <= float(row["ERR%"]) <= 7, True)
+    p50, p95, p99 = (milliseconds(row[p]) for p in ("P50", "P95", "P99"))
+    # One request in ten takes 100 ms. A bucket is 9 % wide, and the two windows are not quite the same.
+    for name, ours, theirs, least in (("p50", p50, seen[0], 0), ("p95", p95, seen[1], 95), ("p99", p99, seen[2], 95)):
+        expect(f"{name} {ours} ms, of customers {theirs} ms", least <= ours <= 1.1 * theirs + 10, True)
+    expect(f"p50 {p50} ms, of those that are not late", p50 <= 50, True)
     expect("restarts and health", (row["RESTARTS"], row["HEALTH"]), ("0", "healthy"))
     listed = json.loads(run("mendctl", "top", "--json=short", "-n", "1", u.name))["units"]
     expect("as JSON", [x["Name"] for x in listed], [u.name])

@@ -111,7 +111,7 @@ def debugged(t):
 
 # --- the host ------------------------------------------------------------------------------------
 
-@level_of_host("ten times the normal load on a host without idle processors: overload is told, and nothing is restarted",
+@level_of_host("ten times the normal load, and no idle processor: overload is told, and nothing is restarted",
                makes_it_busy=True)
 def overload(t):
     u = sick(t, mendd=GRACE_OFF + "\nHTTPLatencyP99=250ms\nHTTPLatencyFor=2s\nHTTPLatencyHeal=yes\nHangAfter=30s")
@@ -128,15 +128,14 @@ def overload(t):
     expect("rule and cause", (record["MENDD_RULE"], record["MENDD_CAUSE"]), ("http-latency", "overload"))
     expect_text("it is told", record["MESSAGE"], "the host is overloaded: tasks wait for processors",
                 "not restarted: the host itself is overloaded")
-    host = wait("the host's alert", lambda: [r for r in journal("MENDD_EVENT=host-pressure",
-                                                                since=time.time() - 30)])
+    host = wait("the host's alert", lambda: journal("MENDD_EVENT=host-pressure", since=time.time() - 30))
     expect_text("its record", host[-1]["MESSAGE"], "the host is overloaded", "only deaths are healed")
     expect("for Prometheus", firing("host-pressure"), True)
     wait_held(u, "host-pressure")
     stays("it is held", lambda: u.mendd()["Refusal"] == "host-pressure" and u.mendd()["Attempts"] == 0, 6)
     p99 = u.mendd()["HTTPFirstByteP99USec"] / 1e6
-    t.say(f"told {told_at(record) - began:.3f} s after the load began; tasks wait {pressure():.0f} % of the time; first "
-          f"byte before: p50 {p50:.3f} s, now: p99 {p99:.3f} s")
+    t.say(f"told {told_at(record) - began:.3f} s after the load began; tasks wait {pressure():.0f} % of the time; "
+          f"first byte before: p50 {p50:.3f} s, now: p99 {p99:.3f} s")
     run("systemctl", "stop", burner.name)
     crowd.stop()
     ended = time.monotonic()
@@ -149,8 +148,7 @@ def overload(t):
     except Failure as e:
         if pressure() < CALM:
             raise
-        raise Skip("all is as it should be but the end of the host's alert: this machine has become busy with something "
-                   "else") from e
+        raise Skip("all is well but the end of the host's alert: this machine is busy with something else") from e
 
 
 @level_of_host("half of twelve units fail together: one alert, no restart; and healing goes on afterwards")
@@ -191,7 +189,7 @@ def together(t):
     expect("incidents of the others", [u.incidents() for u in good], [[]] * 6)
     expect("records", [("over:" in r["MESSAGE"]) for r in told()], [False, True])
     # One alone is healed again.
-    became = become(good[0], "failing")
+    become(good[0], "failing")
     i = wait_restarted(good[0])
     t.say(f"one of the others alone: restart sent {offset(i, 'acted'):.3f} s after its first bad second")
     expect("identities of the rest", [u.identity() for u in units if u is not good[0]],
