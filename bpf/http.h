@@ -33,8 +33,12 @@ static __always_inline __u32 http_index(__u32 i, __u32 size)
  * to end it.
  */
 #ifdef __bpf__
+/* A function that the verifier looks at once, whoever calls it, and takes its result for any
+ * number. */
+#define HTTP_ONCE __attribute__((noinline))
 #define http_loop(n, step, context) bpf_loop(n, step, context, 0)
 #else
+#define HTTP_ONCE static inline
 #define http_loop(n, step, context)                \
 	do {                                       \
 		for (__u32 _i = 0; _i < (n); _i++) \
@@ -103,16 +107,8 @@ struct http_stream {
 	__u8 method; /* of the last request */
 	__u8 flags;
 	__u8 seen; /* bytes in .line */
-	/*
-	 * A number or token of the line while it is being read. Here and not on the stack: what is
-	 * read back from a map is any number to the verifier, so that it does not follow a loop
-	 * round by round.
-	 */
-	__u64 value;
-	__u32 digits;
-	__u32 at;
 	char line[HTTP_LINE];
-	char first[HTTP_LINE];        /* the first line of the present or last message, cut */
+	char first[HTTP_LINE];        /* the first line of the present or last request, cut */
 	char trace_id[HTTP_TRACE_ID]; /* of its traceparent; [0] is 0: it had none */
 };
 
@@ -123,38 +119,59 @@ struct http_stream {
 struct http_block {
 	char bytes[HTTP_BLOCK];
 	char padding[HTTP_LINE + 32];
-	/* Where the walk over its lines stands; for the verifier's sake here, see struct
-	 * http_stream. */
-	__u32 at;           /* next word */
-	__u32 line;         /* where the present line begins */
-	__u32 n;            /* bytes in the block */
-	__u32 event;        /* enum http_event that ended the walk */
-	__u32 from, length; /* of what is being kept */
+	/* For the verifier's sake here, see struct http_stream. */
+	__u32 line;  /* where the present line begins */
+	__u32 n;     /* bytes in the block */
+	__u32 more;  /* the same segment has more behind them */
+	__u32 event; /* enum http_event that ended the walk */
 };
 
-/* Position of the first line feed in 8 bytes, 8 where there is none. Little endian. */
-static __always_inline __u32 http_newline_in(__u64 word)
+/*
+ * The highest bit of each byte that is a line feed. Of the bytes behind the first one some may be
+ * marked that are none: a borrow gets into them.
+ */
+static __always_inline __u64 http_newlines(__u64 word)
 {
-	/* A byte of x is 0 where word has a line feed; the classic test for a zero byte in a word.
-	 */
 	__u64 x = word ^ 0x0a0a0a0a0a0a0a0aULL;
-	__u64 zero = (x - 0x0101010101010101ULL) & ~x & 0x8080808080808080ULL;
-	__u32 n = 0;
 
-	if (!zero)
-		return 8;
-	/* BPF has no count-trailing-zeros: three halvings find the lowest marked byte. */
-	if (!(zero & 0xffffffffULL)) {
-		n += 4;
-		zero >>= 32;
-	}
-	if (!(zero & 0xffffULL)) {
-		n += 2;
-		zero >>= 16;
-	}
-	if (!(zero & 0xffULL))
-		n += 1;
-	return n;
+	return (x - 0x0101010101010101ULL) & ~x & 0x8080808080808080ULL;
+}
+
+/*
+ * Which byte of http_newlines() is the first. Little endian. BPF has no count-trailing-zeros: ones
+ * below the lowest mark, one of each byte kept, and all of them added up by a multiplication.
+ */
+static __always_inline __u32 http_first_of(__u64 marks)
+{
+	__u64 below = (marks - 1) & ~marks & 0x0101010101010101ULL;
+
+	return (__u32)((below * 0x0101010101010101ULL) >> 56) - 1;
+}
+
+/*
+ * Eight bytes at any address. A compiler for BPF takes memcpy() of what may be unaligned apart into
+ * single bytes, eight loads, shifts and ors; the kernel allows such accesses to maps on the
+ * machines that have them.
+ */
+static __always_inline __u64 http_load_word(const char *from)
+{
+#ifdef __bpf__
+	return *(const __u64 *)from;
+#else
+	__u64 word;
+
+	__builtin_memcpy(&word, from, sizeof(word));
+	return word;
+#endif
+}
+
+static __always_inline void http_store_word(char *to, __u64 word)
+{
+#ifdef __bpf__
+	*(__u64 *)to = word;
+#else
+	__builtin_memcpy(to, &word, sizeof(word));
+#endif
 }
 
 /*
@@ -164,10 +181,7 @@ static __always_inline __u32 http_newline_in(__u64 word)
 static __always_inline void http_copy(char *to, const char *from, __u32 n)
 {
 	for (__u32 i = 0; i < n; i += 8) {
-		__u64 word;
-
-		__builtin_memcpy(&word, from + i, sizeof(word));
-		__builtin_memcpy(to + i, &word, sizeof(word));
+		http_store_word(to + i, http_load_word(from + i));
 		__asm__ volatile("" ::: "memory");
 	}
 }
@@ -180,10 +194,7 @@ static __always_inline char http_lower(char c)
 /* Eight bytes of the line from `at`. */
 static __always_inline __u64 http_exact_word(const struct http_stream *s, __u32 at)
 {
-	__u64 word;
-
-	__builtin_memcpy(&word, &s->line[at], sizeof(word));
-	return word;
+	return http_load_word(&s->line[at]);
 }
 
 /*
@@ -264,19 +275,27 @@ static __always_inline __u8 http_method_of(const char *l)
 	}
 }
 
-/* bpf_loop() hands on a pointer to the stack, and nothing else. */
-struct http_reader {
-	struct http_stream *s;
-};
-
-static long http_token_step(__u32 index, struct http_reader *r)
+/* How long its name is; 0: of any other method. */
+static __always_inline __u32 http_method_length(__u8 method)
 {
-	struct http_stream *s = r->s;
-	if (index >= HTTP_LINE - 1 || index >= s->seen ||
-		!http_is_token(s->line[http_index(index, HTTP_LINE)]))
-		return 1;
-	s->at = index + 1;
-	return 0;
+	switch (method) {
+	case HTTP_GET:
+	case HTTP_PUT:
+		return 3;
+	case HTTP_HEAD:
+	case HTTP_POST:
+		return 4;
+	case HTTP_PATCH:
+	case HTTP_TRACE:
+		return 5;
+	case HTTP_DELETE:
+		return 6;
+	case HTTP_OPTIONS:
+	case HTTP_CONNECT:
+		return 7;
+	default:
+		return 0;
+	}
 }
 
 /*
@@ -296,16 +315,19 @@ static __always_inline int http_has_version(const struct http_stream *s)
 /* METHOD SP target: a token, one space, and something that a target can begin with. */
 static __always_inline int http_request_line(struct http_stream *s)
 {
-	struct http_reader r = { .s = s };
+	__u32 at;
 	char c;
 
-	s->at = 0;
-	http_loop(HTTP_LINE - 1, http_token_step, &r);
-	if (!http_has_version(s) || s->at < 3 || s->at + 1 >= s->seen ||
-		s->line[http_index(s->at, HTTP_LINE)] != ' ')
+	if (!http_has_version(s))
 		return 0;
-	c = s->line[http_index(s->at + 1, HTTP_LINE)];
 	s->method = http_method_of(s->line);
+	at = http_method_length(s->method);
+	if (!at)
+		while (at < HTTP_LINE - 1 && at < s->seen && http_is_token(s->line[at]))
+			at++;
+	if (at < 3 || at + 1 >= s->seen || s->line[http_index(at, HTTP_LINE)] != ' ')
+		return 0;
+	c = s->line[http_index(at + 1, HTTP_LINE)];
 	/* Origin, asterisk and absolute form; a CONNECT names a host. */
 	return c == '/' || c == '*' || c == 'h' || c == 'H' || s->method == HTTP_CONNECT;
 }
@@ -324,60 +346,44 @@ static __always_inline int http_status_line(struct http_stream *s)
 	return s->status >= 100;
 }
 
-static long http_decimal_step(__u32 index, struct http_reader *r)
-{
-	struct http_stream *s = r->s;
-	__u32 at = 15 + index;
-	char c = s->line[http_index(at, HTTP_LINE)];
-
-	if (at >= s->seen)
-		return 1;
-	if (c >= '0' && c <= '9') {
-		s->value = s->value * 10 + (__u64)(c - '0');
-		s->digits++;
-		return 0;
-	}
-	return s->digits || (c != ' ' && c != '\t');
-}
-
 /* Decimal digits behind "content-length:". */
 static __always_inline void http_content_length(struct http_stream *s)
 {
-	struct http_reader r = { .s = s };
+	__u64 value = 0;
+	__u32 digits = 0;
 
-	s->value = s->digits = 0;
-	http_loop(HTTP_LINE - 15, http_decimal_step, &r);
-	if (s->digits && s->digits < 19) {
-		s->length = s->value;
+	for (__u32 at = 15; at < HTTP_LINE && at < s->seen; at++) {
+		char c = s->line[at];
+
+		if (c >= '0' && c <= '9') {
+			value = value * 10 + (__u64)(c - '0');
+			digits++;
+		} else if (digits || (c != ' ' && c != '\t'))
+			break;
+	}
+	if (digits && digits < 19) {
+		s->length = value;
 		s->flags |= HTTP_FLAG_LENGTH;
 	}
 }
 
-static long http_hexadecimal_step(__u32 index, struct http_reader *r)
-{
-	struct http_stream *s = r->s;
-	char c = http_lower(s->line[http_index(index, HTTP_LINE)]);
-
-	if (index >= s->seen)
-		return 1;
-	if (c >= '0' && c <= '9')
-		s->value = s->value * 16 + (__u64)(c - '0');
-	else if (c >= 'a' && c <= 'f')
-		s->value = s->value * 16 + (__u64)(c - 'a' + 10);
-	else
-		return 1;
-	s->digits++;
-	return 0;
-}
-
 /* Hexadecimal digits at the beginning of the line; -1: there is none, or too many. */
-static __always_inline __s64 http_chunk_size(struct http_stream *s)
+static __always_inline __s64 http_chunk_size(const struct http_stream *s)
 {
-	struct http_reader r = { .s = s };
+	__u64 value = 0;
+	__u32 digits = 0;
 
-	s->value = s->digits = 0;
-	http_loop(16, http_hexadecimal_step, &r);
-	return s->digits && s->digits < 15 ? (__s64)s->value : -1;
+	for (; digits < 15 && digits < s->seen; digits++) {
+		char c = http_lower(s->line[digits]);
+
+		if (c >= '0' && c <= '9')
+			value = value * 16 + (__u64)(c - '0');
+		else if (c >= 'a' && c <= 'f')
+			value = value * 16 + (__u64)(c - 'a' + 10);
+		else
+			break;
+	}
+	return digits && digits < 15 ? (__s64)value : -1;
 }
 
 static __always_inline void http_next_message(struct http_stream *s)
@@ -430,6 +436,8 @@ static __always_inline enum http_event http_line_end(struct http_stream *s)
 			return HTTP_NOT_HTTP;
 		}
 		s->stage = HTTP_HEADERS;
+		if (s->flags & HTTP_FLAG_RESPONSE)
+			return HTTP_NOTHING;
 		http_copy(s->first, s->line, HTTP_LINE);
 		/* What stands behind the line in the buffer is not of it. */
 		if (s->seen < HTTP_LINE)
@@ -471,40 +479,24 @@ static __always_inline enum http_event http_line_end(struct http_stream *s)
 	}
 }
 
-struct http_keeper {
-	struct http_stream *s;
-	struct http_block *b;
-};
-
-static long http_keep_step(__u32 index, struct http_keeper *k)
-{
-	if (index >= k->b->length || k->s->seen >= HTTP_LINE)
-		return 1;
-	k->s->line[http_index(k->s->seen, HTTP_LINE)] =
-		k->b->bytes[http_index(k->b->from + index, HTTP_BLOCK)];
-	k->s->seen++;
-	return 0;
-}
-
 /*
  * Appends to .line what is kept of the line's bytes [from, to) of the block; to - from may be
  * anything. The two cases keep the common one, a line that begins in this block, free of a loop
  * over bytes.
  */
 static __always_inline void http_keep(
-	struct http_stream *s, struct http_block *b, __u32 from, __u32 to)
+	struct http_stream *s, const struct http_block *b, __u32 from, __u32 to)
 {
-	struct http_keeper k = { .s = s, .b = b };
-	__u32 n = to - from;
+	__u32 n = to - from, seen = s->seen;
 
-	if (s->seen == 0) {
+	if (seen == 0) {
 		http_copy(s->line, &b->bytes[http_index(from, HTTP_BLOCK)], HTTP_LINE);
 		s->seen = (__u8)(n < HTTP_LINE ? n : HTTP_LINE);
 		return;
 	}
-	b->from = from;
-	b->length = n;
-	http_loop(HTTP_LINE, http_keep_step, &k);
+	for (__u32 i = 0; i < HTTP_LINE && i < n && seen < HTTP_LINE; i++, seen++)
+		s->line[http_index(seen, HTTP_LINE)] = b->bytes[http_index(from + i, HTTP_BLOCK)];
+	s->seen = (__u8)seen;
 }
 
 /* Without the CR before the LF; a lone CR elsewhere does not matter. */
@@ -523,91 +515,114 @@ static __always_inline int http_wants_lines(const struct http_stream *s)
 	       s->stage == HTTP_CHUNK_SIZE || s->stage == HTTP_TRAILER;
 }
 
-/* A walk over the lines of one block, whose cursor is in the block. */
-struct http_scan {
-	struct http_stream *stream;
-	struct http_block *block;
-};
-
-enum { HTTP_SCAN_STEPS = HTTP_BLOCK / 8 + HTTP_BLOCK / 2 + 2 }; /* words, and lines of two bytes */
+/* Words of a block, and lines within them; with more lines the scan goes on in a second go. */
+enum { HTTP_SCAN_STEPS = HTTP_BLOCK / 8 + 32 };
 
 static __always_inline __u64 http_block_word(const struct http_block *b, __u32 at)
 {
-	__u64 word;
-
-	__builtin_memcpy(&word, &b->bytes[http_index(at, HTTP_BLOCK)], sizeof(word));
-	return word;
+	return http_load_word(&b->bytes[http_index(at, HTTP_BLOCK)]);
 }
 
-/*
- * A header line that lies whole in this block and has nothing to say about framing: most of them.
- * It is known by its first eight bytes and never copied.
- */
-static __always_inline int http_is_idle_header(const struct http_scan *x, __u32 end)
+/* A header line that has nothing to say about framing, by its first 16 bytes: most of them. */
+static __always_inline int http_is_idle_header(const struct http_block *b, __u32 line)
 {
-	__u64 begin;
+	__u32 begin = (__u32)http_block_word(b, line) | 0x20202020U;
 
-	if (x->stream->stage != HTTP_HEADERS || x->stream->seen || end < x->block->line + 2)
-		return 0;
-	begin = http_block_word(x->block, x->block->line) | 0x2020202020202020ULL;
-	return begin != 0x2d746e65746e6f63ULL && begin != 0x726566736e617274ULL &&
-	       begin != 0x7261706563617274ULL;
+	if (begin == 0x746e6f63U) /* "cont": idle if it is not "content-length:" */
+		return (http_block_word(b, line + 8) | 0x2020202020202020ULL) << 8 !=
+		       0x3a6874676e656cULL << 8;
+	return (begin & 0xffffffU) != 0x617274U; /* "transfer-encoding:", "traceparent:" */
 }
 
-/* The line that ends before `end`; 1 when the walk is over. */
-static __always_inline int http_scan_line(struct http_scan *x, __u32 end)
+/* The line from b->line up to `end` has something to say. 1: the scan is over. */
+HTTP_ONCE int http_take_line(struct http_stream *s, struct http_block *b, __u32 end)
 {
-	struct http_stream *s = x->stream;
-	int idle = http_is_idle_header(x, end);
-
-	if (!idle)
-		http_keep(s, x->block, x->block->line, end);
-	s->head += end + 1 - x->block->line;
-	x->block->line = x->block->at = end + 1;
+	if (!s || !b)
+		return 1;
+	http_keep(s, b, b->line, end);
+	s->head += end + 1 - b->line;
+	b->line = end + 1;
 	/* Too long: for the caller to see. Here already, so that it is the same wherever a segment
 	 * ends. */
 	if (s->head > HTTP_HEAD_MAX)
 		return 1;
-	if (idle)
-		return 0;
 	http_drop_cr(s);
-	x->block->event = http_line_end(s);
+	b->event = http_line_end(s);
 	s->seen = 0;
-	return x->block->event != HTTP_NOTHING || !http_wants_lines(s);
+	return b->event != HTTP_NOTHING || !http_wants_lines(s);
 }
 
-/* Up to four words, or one line's end; 1 when the walk is over: .line is then what was taken of the
- * block. */
-static __always_inline int http_scan_step(struct http_scan *x)
+/* The block is over and its last line is not. */
+static __always_inline void http_keep_rest(struct http_stream *s, struct http_block *b)
 {
-	struct http_stream *s = x->stream;
-	__u32 at = x->block->at, n;
+	if (b->line < b->n)
+		http_keep(s, b, b->line, b->n);
+	s->head += b->n - b->line;
+	b->line = b->n;
+}
 
-	if (at >= x->block->n) {
-		if (x->block->line < x->block->n)
-			http_keep(s, x->block, x->block->line, x->block->n);
-		s->head += x->block->n - x->block->line;
-		x->block->line = x->block->n;
-		return 1;
-	}
-	n = http_newline_in(http_block_word(x->block, at));
-	if (n == 8) {
-		at += 8;
-		n = http_newline_in(http_block_word(x->block, at));
-	}
-	if (n == 8) {
-		at += 8;
-		n = http_newline_in(http_block_word(x->block, at));
-	}
-	if (n == 8) {
-		at += 8;
-		n = http_newline_in(http_block_word(x->block, at));
-	}
-	if (n == 8 || at + n >= x->block->n) {
-		x->block->at = at + 8;
+/*
+ * Looks at the lines of a block: b->n bytes, from b->line on. Ends where something has happened
+ * (b->event), where a body begins, or at the end of the block; b->line is then what was taken of
+ * it. A header line that lies whole in the block and does not matter is never copied.
+ */
+HTTP_ONCE int http_scan(struct http_stream *s, struct http_block *b)
+{
+	__u32 at, line, n, head;
+	int whole;
+
+	if (!s || !b)
 		return 0;
+	at = line = b->line;
+	n = b->n;
+	head = s->head;
+	whole = s->seen == 0; /* the present line began in this block */
+	for (__u32 i = 0; i < HTTP_SCAN_STEPS && at < n; i++) {
+		__u64 marks = http_newlines(http_block_word(b, at));
+
+		if (!marks) {
+			at += 8;
+			marks = http_newlines(http_block_word(b, at));
+		}
+		if (!marks) {
+			at += 8;
+			continue;
+		}
+		at += http_first_of(marks);
+		if (at >= n)
+			break;
+		if (s->stage == HTTP_HEADERS && whole && head < HTTP_HEAD_MAX - HTTP_BLOCK) {
+			__u32 length = at - line;
+
+			if (length >= 2 && http_is_idle_header(b, line)) {
+				at++;
+				head += length + 1;
+				line = at;
+				continue;
+			}
+			if (length == 0 ||
+				(length == 1 && b->bytes[http_index(line, HTTP_BLOCK)] == '\r')) {
+				b->line = at + 1;
+				s->head = head + length + 1;
+				b->event = HTTP_HEAD_DONE;
+				return 0;
+			}
+		}
+		b->line = line;
+		s->head = head;
+		if (http_take_line(s, b, at))
+			return 0;
+		at++;
+		line = at;
+		head = s->head;
+		whole = 1;
 	}
-	return http_scan_line(x, at + n);
+	b->line = line;
+	s->head = head;
+	/* What begins here and goes on behind the block is looked at as a whole. */
+	if (at >= n && head <= HTTP_HEAD_MAX && !(b->more && line))
+		http_keep_rest(s, b);
+	return 0;
 }
 
 /* Takes bytes of a body off .left; what to do when it reaches 0. */
@@ -641,12 +656,11 @@ static inline __u32 http_feed(
 			return length;
 		if (http_wants_lines(s)) {
 			struct http_block b = { .bytes = { 0 } };
-			struct http_scan x = { .stream = s, .block = &b };
 
 			b.n = length - taken < HTTP_BLOCK ? length - taken : HTTP_BLOCK;
+			b.more = length - taken > HTTP_BLOCK;
 			__builtin_memcpy(b.bytes, bytes + taken, b.n);
-			while (!http_scan_step(&x))
-				;
+			http_scan(s, &b);
 			taken += b.line;
 			*ret = (enum http_event)b.event;
 			if (s->head > HTTP_HEAD_MAX && *ret == HTTP_NOTHING) {

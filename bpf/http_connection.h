@@ -33,44 +33,58 @@ struct ahead {
 	u8 broken;    /* there is more than one stretch */
 };
 
+/* One direction of it. Of two CPUs at most one works on a direction at any time. */
+struct direction {
+	struct http_stream stream;
+	u32 next;         /* sequence number of the next byte */
+	u32 known;        /* that number is valid */
+	u32 offset, left; /* of the segment that is being looked at: next byte, bytes to come */
+};
+
+/*
+ * Ordered by who writes: ingress often runs on another CPU than the application and egress, and
+ * each cache line that both write travels back and forth with every request. The kernel puts it 8
+ * bytes behind the beginning of a line; the counts are to fill one.
+ */
 struct connection {
-	struct http_stream in, out;
-	u64 arrival_ns[HTTP_PENDING]; /* of request i at i % HTTP_PENDING, if .kept says so */
-	u64 late_ns;                  /* arrival of the last one that found no place there */
-	u64 begin_ns;                 /* first byte of the answer that is leaving */
-	u64 answered_ns; /* arrival of the request whose answer's body is on its way; 0: none */
-	u64 queue_ns;    /* how long the last request that was read had waited */
-	u32 in_next, out_next; /* sequence numbers */
-	u32 unit;              /* place in `totals` */
+	u32 unit; /* place in `totals` */
 	/* While in `early`, where it counts for nobody: the same, and the data that came. */
 	u32 early_unit, early_from, early_length;
+	struct ahead ahead;
+	u8 role;
+	u8 reason;      /* enum http_untracked */
+	u8 connecting;  /* this side began it */
+	u8 joined;      /* met in the middle, and no answer understood since */
+	u8 client_gone; /* it has sent FIN or RST, before the server did */
+	u8 server_gone; /* the other way round */
+	u8 server_died; /* closed for a process that ended */
+	u8 reserved[17];
 	/*
 	 * Requests so far: arrived (written by ingress), answered (egress), read; ingress and
 	 * egress may run on two CPUs at the same time. Either may find that up to .dropped nothing
 	 * more will be known.
 	 */
 	u32 arrived, answered, read, dropped;
-	u32 open; /* how many count as in flight: changed by all, atomically */
-	/* Of the segment that is being looked at, egress and ingress: next byte, and bytes that
-	 * come. */
-	struct cursor {
-		u32 offset, left;
-	} cursors[2];
-	struct ahead ahead;
-	u16 answer_status;       /* of .answered_ns */
-	u16 route[HTTP_PENDING]; /* place in `route_counts`, as .arrival_ns; 0: none */
-	u16 late_route;
-	u8 kept[HTTP_PENDING]; /* number of the request, modulo 256, whose arrival is kept */
-	u8 method[HTTP_METHODS_PENDING];
-	u8 role;
-	u8 reason;              /* enum http_untracked */
-	u8 in_known, out_known; /* in_next and out_next are valid */
-	u8 connecting;          /* this side began it */
-	u8 joined;              /* met in the middle, and no answer understood since */
-	u8 client_gone;         /* it has sent FIN or RST, before the server did */
-	u8 server_gone;         /* the other way round */
-	u8 server_died;         /* closed for a process that ended */
+	u32 open;       /* how many count as in flight: changed by all, atomically */
+	u16 late_route; /* as .late_ns */
+	/* Of request i at i % HTTP_PENDING, if .kept says so: its number, modulo 256. */
+	u8 kept[HTTP_PENDING];
+	u8 method[HTTP_PENDING];
+	u16 route[HTTP_PENDING]; /* place in `route_counts`; 0: none */
+	u64 late_ns;             /* arrival of the last one that found no place there */
+	u64 arrival_ns[HTTP_PENDING];
+	struct direction in;
+	u8 late_method[HTTP_METHODS_PENDING]; /* of those that found no place above */
+	struct direction out;
+	u64 begin_ns;      /* first byte of the answer that is leaving */
+	u64 answered_ns;   /* arrival of the request whose answer's body is on its way; 0: none */
+	u64 queue_ns;      /* how long the last request that was read had waited */
+	u16 answer_status; /* of .answered_ns */
 };
+
+_Static_assert(__builtin_offsetof(struct connection, arrived) == 56 &&
+		       __builtin_offsetof(struct connection, arrival_ns) == 120,
+	"the counts fill a cache line");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
@@ -118,6 +132,90 @@ static __always_inline u32 find_unit(struct __sk_buff *skb)
 			unit = bpf_map_lookup_elem(&members, &id);
 	}
 	return unit ? *unit : 0;
+}
+
+/* A count of answered or read requests, those included of which nothing more will be known. */
+static __always_inline u32 beyond_dropped(const struct connection *c, u32 request)
+{
+	u32 dropped = c->dropped;
+
+	return (s32)(dropped - request) > 0 ? dropped : request;
+}
+
+static __always_inline u64 arrival_of(const struct connection *c, u32 request)
+{
+	u32 at = request & PENDING_MASK;
+
+	return c->kept[at] == (u8)request ? c->arrival_ns[at] : c->late_ns;
+}
+
+static __always_inline u32 route_of(const struct connection *c, u32 request)
+{
+	u32 at = request & PENDING_MASK;
+
+	return c->kept[at] == (u8)request ? c->route[at] : c->late_route;
+}
+
+static __always_inline u8 method_of(const struct connection *c, u32 request)
+{
+	u32 at = request & PENDING_MASK;
+
+	return c->kept[at] == (u8)request ? c->method[at] : c->late_method[request & METHODS_MASK];
+}
+
+/* What is open will not be seen to end. */
+static __always_inline void drop_requests(struct connection *c, struct http_totals *t)
+{
+	u32 open = __sync_lock_test_and_set(&c->open, 0);
+
+	if (open)
+		__sync_fetch_and_add(&t->finished, open);
+	c->dropped = c->arrived;
+	c->answered_ns = 0;
+}
+
+/* One request less in flight, if none of the other CPUs has given all of them up meanwhile. */
+static __always_inline void finish_one(struct connection *c, struct http_totals *t)
+{
+	for (int i = 0; i < 4; i++) {
+		u32 open = *(volatile u32 *)&c->open;
+
+		if (!open)
+			return;
+		if (__sync_val_compare_and_swap(&c->open, open, open - 1) == open) {
+			count(&t->finished);
+			return;
+		}
+	}
+}
+
+/* Only connections that the unit accepted are counted; what it does as a client is its own. */
+static __always_inline void give_up(struct connection *c, struct http_totals *t, u32 reason)
+{
+	drop_requests(c, t);
+	if (c->role != ROLE_CLIENT && !c->connecting && reason < HTTP_UNTRACKED_REASONS)
+		count(&t->untracked[reason]);
+	c->reason = (u8)reason;
+	c->role = ROLE_UNTRACKED;
+}
+
+static __always_inline void begin_anew(struct direction *d)
+{
+	d->stream.stage = HTTP_FIRST_LINE;
+	d->stream.seen = 0;
+	d->stream.head = 0;
+	d->stream.flags = 0;
+	d->known = 0;
+}
+
+/* Bytes were missed: wait for the next request that begins with a segment. */
+static __always_inline void lose_track(struct connection *c, struct http_totals *t)
+{
+	give_up(c, t, HTTP_UNTRACKED_LOST);
+	c->role = c->connecting ? ROLE_UNTRACKED : ROLE_JOINED;
+	begin_anew(&c->in);
+	begin_anew(&c->out);
+	c->ahead.length = 0;
 }
 
 #endif

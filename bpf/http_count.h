@@ -111,19 +111,25 @@ static __always_inline u32 class_of(u16 status)
 /* The same duration n times. */
 static __always_inline void observe(struct http_detail *d, u32 clock, u32 class, u64 ns, u32 n)
 {
-	u32 bucket;
+	u64 *buckets = d->histograms[0][0], *sums = d->sums_ns[0];
+	u32 row = clock * HTTP_CLASSES + class;
 
 	/* Clocks of two CPUs: what began a moment ago elsewhere has taken no time. */
 	if ((s64)ns < 0)
 		ns = 0;
-	bucket = bucket_of(ns);
-	/* The verifier wants to see the comparison; the compiler, which knows better, must not
-	 * take it away. */
-	__asm__ volatile("" : "+r"(class));
-	if (bucket < HTTP_BUCKETS && clock < HTTP_CLOCKS && class < HTTP_CLASSES) {
-		__sync_fetch_and_add(&d->histograms[clock][class][bucket], n);
-		__sync_fetch_and_add(&d->sums_ns[clock][class], ns * n);
-	}
+	__sync_fetch_and_add(&buckets[bounded(row * HTTP_BUCKETS + bucket_of(ns),
+				     HTTP_CLOCKS * HTTP_CLASSES * HTTP_BUCKETS)],
+		n);
+	__sync_fetch_and_add(&sums[bounded(row, HTTP_CLOCKS * HTTP_CLASSES)], ns * n);
+}
+
+static __always_inline void count_code(struct http_detail *d, u32 method, u16 status)
+{
+	u32 place = code_place[status & 1023];
+	u64 *codes = d->codes[0];
+
+	if (method < HTTP_METHODS && place < HTTP_CODES)
+		count(&codes[bounded(method * HTTP_CODES + place, HTTP_METHODS * HTTP_CODES)]);
 }
 
 /* Whether the unit may make a record now. */

@@ -83,12 +83,9 @@ static __always_inline void count_route(u32 place, u32 class, u64 ns)
 	if (!r || bucket >= HTTP_BUCKETS)
 		return;
 	classic = classic_of[bucket];
-	__asm__ volatile("" : "+r"(class));
-	if (class < HTTP_CLASSES)
-		count(&r->answered[class]);
+	count(&r->answered[bounded(class, HTTP_CLASSES)]);
 	__sync_fetch_and_add(&r->sum_ns, ns);
-	if (classic <= HTTP_CLASSIC_BOUNDS)
-		count(&r->buckets[classic]);
+	count(&r->buckets[bounded(classic, HTTP_CLASSIC_BOUNDS + 1)]);
 }
 
 #endif

@@ -18,7 +18,7 @@
 
 #include "http_route.h"
 
-#define HTTP_WIRE_VERSION 1
+#define HTTP_WIRE_VERSION 2
 
 enum {
 	/* Units at most, as UNITS_MAX of state/settings.h; place 0 is nobody's. */
@@ -75,14 +75,13 @@ enum http_untracked {
 	HTTP_UNTRACKED_REASONS,
 };
 
+/*
+ * Three cache lines: what is hardly ever written, what ingress writes, what egress writes. They may
+ * run on different CPUs.
+ */
 struct http_totals {
 	__u64 name_hash; /* of the unit's name; written by the daemon; 0: the place is free */
 	__u64 detail;    /* place in `details`, 0: has not spoken HTTP yet */
-	__u64 started;   /* requests that have arrived */
-	__u64 finished;  /* of these: answered, or incomplete; the difference is in flight */
-	__u64 outgoing;  /* requests that the unit made itself */
-	__u64 incomplete[HTTP_INCOMPLETE_REASONS];
-	__u64 untracked[HTTP_UNTRACKED_REASONS];
 	/* Written by the daemon: an answer later than this makes a record; 0: none does. */
 	__u64 slow_ns;
 	__u64 last_record_ns; /* they are limited to ten a second */
@@ -92,8 +91,16 @@ struct http_totals {
 	/* Result of the last walk over the connections; arrivals are times of CLOCK_MONOTONIC. */
 	__u64 oldest_unanswered_ns; /* arrival; 0: none */
 	__u64 oldest_ns;            /* the same including those whose answer is on its way */
-	__u32 unanswered;           /* requests without a first byte yet */
-	__u32 unread;               /* of these: not read by the application yet */
+
+	__u64 started;  /* requests that have arrived */
+	__u64 outgoing; /* requests that the unit made itself */
+	__u64 untracked[HTTP_UNTRACKED_REASONS];
+
+	__u64 finished; /* of those started: answered, or incomplete; the others are in flight */
+	__u64 incomplete[HTTP_INCOMPLETE_REASONS];
+	__u32 unanswered; /* of the last walk: requests without a first byte yet */
+	__u32 unread;     /* of these: not read by the application yet */
+	__u64 reserved[2];
 };
 
 struct http_detail {

@@ -190,4 +190,29 @@ struct linux_binprm {
 
 #pragma clang attribute pop
 
+/*
+ * What the verifier must see of a number, on the very register that is used: left alone, the
+ * compiler compares a copy of it, or nothing where it knows better. Up to 6.1 a comparison of 32
+ * bits says nothing of the same number once it was kept on the stack.
+ */
+
+/* i, or 0 where it is not below the constant n. */
+#define bounded(i, n)                                     \
+	({                                                \
+		u64 _i = (i);                             \
+		__asm__ volatile("if %0 < %1 goto +1\n\t" \
+				 "%0 = 0"                 \
+				 : "+r"(_i)               \
+				 : "i"(n));               \
+		_i;                                       \
+	})
+
+/* n, of which it is known that it is from 1 to max, a constant power of 2. */
+#define one_to(n, max)                                                  \
+	({                                                              \
+		u64 _n = (n)-1;                                         \
+		__asm__ volatile("%0 &= %1" : "+r"(_n) : "i"((max)-1)); \
+		(u32)(_n + 1);                                          \
+	})
+
 #endif

@@ -15,6 +15,15 @@ static bool is_oneshot(const json_t *u)
 	return str_eq(get_text(u, "ServiceType"), "oneshot");
 }
 
+/* HTTP is expected of it, and whatever has come could not be measured. */
+static bool is_blind(const json_t *u)
+{
+	const char *visibility = get_text(u, "HTTPVisibility");
+
+	return str_eq(get_text(u, "HTTPMode"), "yes") && !str_eq(visibility, "http") &&
+	       !str_eq(visibility, "none");
+}
+
 static void find(json_t *findings, const char *what)
 {
 	json_array_append_new(findings, json_string(what));
@@ -30,8 +39,16 @@ static json_t *audit_unit(const json_t *u)
 		find(findings, "no restart policy: neither Restart= nor Heal=restart");
 	if (str_eq(mode, "off"))
 		find(findings, "no alert: Heal=off opens no incident");
-	if (listens && *get_text(u, "Check") == '\0')
-		find(findings, "no check: a restart can be verified only weakly");
+	if (listens && *get_text(u, "Check") == '\0' && *get_text(u, "Probe") == '\0')
+		find(findings, "no check and no probe: a restart can be verified only weakly");
+	if (is_blind(u)) {
+		const char *word = get_text(u, "HTTPVisibility"), *text = explain_visibility(word);
+		char what[160];
+
+		snprintf(what, sizeof(what), "no HTTP, in spite of HTTP=yes: %s",
+			text ? text : word);
+		find(findings, what);
+	}
 	if (*get_text(u, "ConfigError"))
 		find(findings, "its [X-Mendd] section is not used: it has a mistake");
 	return findings;

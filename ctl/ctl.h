@@ -163,6 +163,8 @@ const char *format_rate(const json_t *rate, char buf[TIME_SIZE]);
 /* A ratio as percentage without its sign. */
 const char *format_percent(const json_t *ratio, char buf[TIME_SIZE]);
 /* Lines of status for a unit's properties. */
+/* Why a unit's HTTP is not seen (HTTPVisibility); NULL for words of a newer daemon. */
+const char *explain_visibility(const char *word);
 void print_http(const struct ctl *c, const json_t *u);
 
 /* table.c */

@@ -5,15 +5,16 @@
 const struct verb verbs[] = {
 	{ "status", "[UNIT…]", "Show the host, or units and what becomes of them",
 		"Without UNIT: mendd itself and a table of all watched units. With UNIT (a name or\n"
-		"a glob): health, last exit and who caused it, healing, incident, check, sockets.\n"
+		"a glob): health, last exit and who caused it, healing, incident, check, probe,\n"
+		"HTTP, sockets.\n"
 		"The table leaves out units that are not running and not meant to; -a has them too.\n",
 		0, -1, OPTION_ALL, verb_status },
 	{ "show", "UNIT…", "Show all properties of units, for programs",
 		"One Name=Value a line. Times are microseconds since the epoch.\n", 1, -1, 0,
 		verb_show },
 	{ "explain", "UNIT", "Say what mendd would do with a unit now, and why",
-		"Asks the policy for its decision without carrying it out.\n", 1, 1, 0,
-		verb_explain },
+		"Asks the policy for its decision without carrying it out; with the unit's alerts.\n",
+		1, 1, 0, verb_explain },
 	{ "incidents", "[UNIT]", "List incidents, newest first", "-n limits their number (100).\n",
 		0, 1, OPTION_LINES, verb_incidents },
 	{ "incident", "ID", "Tell one incident from the first sign to the verdict",
@@ -23,9 +24,9 @@ const struct verb verbs[] = {
 	{ "events", "[UNIT…]", "Follow what happens, one line each",
 		"Ends with Ctrl+C, or after -n lines.\n", 0, -1, OPTION_LINES, verb_events },
 	{ "top", "[UNIT…]", "Watch the HTTP of units live",
-		"Requests a second, errors, time to the first byte (median, 95 and 99 of 100), time\n"
-		"until the application reads, requests in flight and the age of the oldest, each\n"
-		"over the last 10 seconds. UNIT may be a glob; -a shows units without HTTP too.\n"
+		"Requests a second, errors, time to the first byte (median, 95 and 99 of 100) and until\n"
+		"the application reads, over the last 10 seconds; requests in flight and the age of\n"
+		"the oldest, now. UNIT may be a glob; -a shows units without HTTP too.\n"
 		"Keys: r rate, e errors, p P99, u queue, i in flight, o oldest, n name choose the\n"
 		"order; arrows and page keys scroll; q quits. --sort= is rate, errors, p99, queue,\n"
 		"inflight, oldest or name. -b prints text, -n times or for ever; so does --json=.\n",
@@ -59,8 +60,8 @@ const struct verb verbs[] = {
 		"checked is what it would use.\n",
 		0, -1, 0, verb_check_config },
 	{ "audit", "[UNIT…]", "Say what is missing before the outage",
-		"For each running service: a restart policy, a check, an alert. For the host: whether\n"
-		"anybody scrapes the metrics.\n",
+		"For each running service: a restart policy, a check or a probe, an alert, HTTP where\n"
+		"HTTP=yes says so. For the host: whether anybody scrapes the metrics.\n",
 		0, -1, 0, verb_audit },
 	{ "doctor", "", "Say what this host lets mendd see and do",
 		"Each line is ok, degraded or missing, with what to do about it.\n", 0, 0, 0,

@@ -62,8 +62,7 @@ const char *format_percent(const json_t *ratio, char buf[TIME_SIZE])
 	return buf;
 }
 
-/* Why nothing is seen; NULL for words of a newer daemon. */
-static const char *explain_visibility(const char *word)
+const char *explain_visibility(const char *word)
 {
 	static const struct {
 		const char *word, *text;
@@ -75,7 +74,7 @@ static const char *explain_visibility(const char *word)
 		{ "http2", "cannot be seen: its clients speak HTTP/2" },
 		{ "upgraded", "cannot be seen: its connections were upgraded to another protocol" },
 		{ "not_http", "its connections carry something else" },
-		{ "table_full", "cannot be seen: the table of connections is full" },
+		{ "table_full", "cannot be seen: there is no room for it (MaxHTTPUnits=)" },
 		{ "lost", "cannot be seen: its connections could not be followed" },
 	};
 
@@ -105,7 +104,9 @@ static void print_blind(const struct ctl *c, const json_t *u)
 	if (str_eq(word, "unavailable") && get_number(u, "MainPID") == 0)
 		return;
 	printf("%12s: ", "HTTP");
-	put_colored(c, COLOR_DIM, text ? text : word);
+	/* Where HTTP is expected, it is worth a second look. */
+	put_colored(c, str_eq(get_text(u, "HTTPMode"), "yes") ? COLOR_WARN : COLOR_DIM,
+		text ? text : word);
 	if (n > 0)
 		printf(" (%" PRIu64 " connection%s)", n, n == 1 ? "" : "s");
 	putchar('\n');

@@ -108,6 +108,11 @@ static const char *health(const struct unit *u)
 	return health_word(u->health);
 }
 
+static const char *mode(const struct unit *u)
+{
+	return http_mode_word(u->settings.http);
+}
+
 /* --- counters by word ----------------------------------------------------------------------------
  */
 
@@ -206,6 +211,7 @@ static const struct member {
 	{ .name = "HTTPInFlight", .number = in_flight, .listed = true },
 	{ .name = "HTTPUnread", .number = unread, .listed = true },
 	{ .name = "HTTPOldestInFlightUSec", .number = oldest_usec, .listed = true },
+	{ .name = "HTTPMode", .text = mode, .always = true },
 	{ .name = "HTTPOutgoing", .number = outgoing },
 	{ .name = "HTTPIncomplete", .counters = append_incomplete },
 	{ .name = "HTTPUntracked", .counters = append_untracked },

@@ -264,6 +264,7 @@ const sd_bus_vtable api_unit_vtable[] = {
 	SD_BUS_PROPERTY("ProbeText", "s", get_probe_text, 0, 0),
 	SD_BUS_PROPERTY("ProbeTimeUSec", "t", get_probe_time, 0, 0),
 	SD_BUS_PROPERTY("ProbeDurationUSec", "t", get_probe_duration, 0, 0),
+	SD_BUS_PROPERTY("HTTPMode", "s", api_get_http, 0, 0),
 	SD_BUS_PROPERTY("HTTPVisibility", "s", api_get_http, 0, 0),
 	SD_BUS_PROPERTY("HTTPRequests", "t", api_get_http, 0, 0),
 	SD_BUS_PROPERTY("HTTPErrors", "t", api_get_http, 0, 0),

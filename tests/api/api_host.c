@@ -292,6 +292,7 @@ static int fill(struct world *w)
 	if (fill_http(world_unit(w, "nginx.service"), world_unit(w, "shop.service"), now) < 0)
 		return -ENOMEM;
 	world_unit(w, "systemd-journald.service")->settings.http = HTTP_MODE_NO;
+	world_unit(w, "shop.service")->settings.http = HTTP_MODE_YES;
 	world_unit(w, "web-app@1.service")->health = HEALTH_HEALTHY;
 	str_copy(world_unit(w, "web-app@1.service")->settings.error, 256,
 		"web-app@1.service.d/x.conf:2: unknown key Hael=");

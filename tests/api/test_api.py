@@ -92,6 +92,8 @@ class Objects(Case):
                 (nginx, "HTTPCodes", {"200": 946, "500": 50}),
                 (nginx, "HTTPIncomplete", {"client_reset": 2, "server_reset": 0, "server_died": 0,
                                            "timed_out": 0}),
+                (nginx, "HTTPMode", "auto"),
+                (shop, "HTTPMode", "yes"),
                 (shop, "HTTPVisibility", "tls"),
                 (shop, "HTTPRequests", 0),
                 (shop, "HTTPErrorRatio", None),

@@ -181,6 +181,11 @@ class Ctl(Case):
         audited = json.loads(out)
         self.assertEqual([row["unit"] for row in audited], ["shop.service"])
         self.assertEqual(code, 1 if audited[0]["missing"] else 0)
+        self.assertIn("no HTTP, in spite of HTTP=yes: cannot be seen: its connections are encrypted "
+                      "(TLS)", audited[0]["missing"])
+        # It listens; its probe is as good as a check.
+        self.assertEqual(self.bus.ctl("audit", "nginx", "--json=short")[:2],
+                         (0, '[{"unit":"nginx.service","missing":[]}]\n'))
         self.assertEqual(self.bus.ctl("audit", "nonesuch")[0], 3)
 
     def test_show(self):

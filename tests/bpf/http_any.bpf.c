@@ -31,8 +31,8 @@ static __always_inline void report(
 	r->role = c->role;
 	r->open = c->open;
 	r->waiting = c->ahead.length;
-	r->in_next = c->in_next;
-	r->out_next = c->out_next;
+	r->in_next = c->in.next;
+	r->out_next = c->out.next;
 	r->offset = p->offset;
 	r->length = p->length;
 }
@@ -50,8 +50,8 @@ static __always_inline int any_packet(struct __sk_buff *skb, bool ingress)
 		c->unit = ANY_UNIT;
 		c->connecting = !!(mark & ANY_CONNECTING);
 		c->role = mark & ANY_JOINED ? ROLE_JOINED : ROLE_NEW;
-		c->in_known = !!(mark & ANY_BEGIN_KNOWN);
-		c->in_next = r->in_next;
+		c->in.known = !!(mark & ANY_BEGIN_KNOWN);
+		c->in.next = r->in_next;
 	}
 	if (c->role != ROLE_UNTRACKED)
 		take_packet(skb, c, &p, ingress);
@@ -101,11 +101,15 @@ static __attribute__((noinline)) int report_early(struct __sk_buff *skb, const s
 SEC("cgroup_skb/ingress")
 int any_early(struct __sk_buff *skb)
 {
+	struct http_totals *nobody = totals_of(0);
+	struct connection *c;
 	struct packet p = {};
 
 	join_unit(skb);
-	if (parse_packet(skb, &p)) {
-		take_early(skb, &p);
+	if (nobody && parse_packet(skb, &p)) {
+		c = begin_early(skb, &p);
+		if (c)
+			take_payload(skb, c, nobody, &p, true);
 		report_early(skb, &p);
 	}
 	return 1;

@@ -70,9 +70,12 @@ static void note(struct events *e, const struct http_stream *s, uint32_t event, 
 	if (event == HTTP_NOT_HTTP)
 		one.at = 0;
 	if (event == HTTP_HEAD_DONE) {
-		one.what = s->flags & HTTP_FLAG_RESPONSE ? s->status : s->method;
-		memcpy(one.first, s->first, strnlen(s->first, HTTP_LINE));
-		if (s->trace_id[0])
+		bool response = s->flags & HTTP_FLAG_RESPONSE;
+
+		one.what = response ? s->status : s->method;
+		if (!response)
+			memcpy(one.first, s->first, strnlen(s->first, HTTP_LINE));
+		if (!response && s->trace_id[0])
 			memcpy(one.trace_id, s->trace_id, HTTP_TRACE_ID);
 	}
 	add(e, &one);
@@ -242,6 +245,10 @@ static void model_ends(struct model *m, size_t at)
 
 static void model_head_ends(struct model *m, size_t at)
 {
+	if (m->how & IS_RESPONSE) { /* these are kept of requests */
+		memset(m->first.first, 0, HTTP_LINE);
+		memset(m->first.trace_id, 0, HTTP_TRACE_ID);
+	}
 	m->first.event = HTTP_HEAD_DONE;
 	m->first.at = at;
 	add(m->events, &m->first);

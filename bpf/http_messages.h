@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The messages in the payload of a packet: a walk over them that counts requests when their head
+ * is complete, and answers when theirs is, and when they end.
+ */
+#ifndef MENDD_HTTP_MESSAGES_H
+#define MENDD_HTTP_MESSAGES_H
+
+#include "http_connection.h"
+
+#define SCRATCHES 4 /* programs on one CPU that have preempted each other */
+
+/* What one run needs and the stack has no room for. */
+struct bench {
+	struct http_block block;
+	struct http_route_walk walk;
+	struct http_route_key key;
+};
+
+struct scratch {
+	struct bench benches[SCRATCHES];
+	u32 busy[SCRATCHES];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct scratch);
+} scratches SEC(".maps");
+
+/* One direction's walk over the payload of a packet. */
+struct walk {
+	struct __sk_buff *skb;
+	struct connection *c;
+	struct http_totals *t;
+	struct direction *d;
+	struct bench *bench;
+	u64 now;
+	u32 ingress;
+	u32 failed; /* reason + 1; above that range: lost */
+};
+
+#define FAILED_LOST 100
+
+static __attribute__((noinline)) int write_record(
+	struct connection *c, u32 kind, u64 first_byte_ns, u64 now)
+{
+	struct http_record *r;
+
+	if (!c)
+		return 0;
+	r = bpf_ringbuf_reserve(&records, sizeof(*r), 0);
+	if (!r)
+		return 0;
+	__builtin_memset(r, 0, sizeof(*r));
+	r->version = HTTP_WIRE_VERSION;
+	r->kind = kind;
+	r->unit = c->unit;
+	r->time_ns = now;
+	r->queue_ns = c->queue_ns;
+	r->first_byte_ns = first_byte_ns;
+	r->status = c->out.stream.status;
+	r->method = c->in.stream.method;
+	__builtin_memcpy(r->line, c->in.stream.first, sizeof(r->line));
+	__builtin_memcpy(r->trace_id, c->in.stream.trace_id, sizeof(r->trace_id));
+	bpf_ringbuf_submit(r, BPF_RB_NO_WAKEUP); /* the daemon looks once a second */
+	return 0;
+}
+
+static __always_inline void request_arrives(struct walk *w)
+{
+	struct connection *c = w->c;
+	u32 at = c->arrived & PENDING_MASK;
+	u16 route = 0;
+
+	if (!has_detail(w->t, c->unit)) {
+		if (may_record(w->t, w->now))
+			write_record(c, HTTP_RECORD_FULL, 0, w->now);
+		w->failed = HTTP_UNTRACKED_FULL + 1;
+		return;
+	}
+	if (w->t->routes_max && w->bench) {
+		http_copy(w->bench->walk.line, c->in.stream.first, HTTP_LINE);
+		route = (u16)find_route(w->t, &w->bench->walk, &w->bench->key, c->unit);
+	}
+	if (c->arrived - beyond_dropped(c, c->answered) < HTTP_PENDING) {
+		c->arrival_ns[at] = w->now;
+		c->kept[at] = (u8)c->arrived;
+		c->method[at] = w->d->stream.method;
+		c->route[at] = route;
+	} else {
+		c->late_ns = w->now;
+		c->late_method[c->arrived & METHODS_MASK] = w->d->stream.method;
+		c->late_route = route;
+	}
+	__sync_fetch_and_add(&c->open, 1);
+	c->arrived++;
+	count(&w->t->started);
+}
+
+static __always_inline void answer_ends(struct connection *c, struct http_totals *t, u64 now)
+{
+	u64 arrival = *(volatile u64 *)&c->answered_ns;
+	struct http_detail *d;
+
+	if (!arrival)
+		return;
+	d = detail_of(t);
+	if (d)
+		observe(d, HTTP_DURATION, class_of(c->answer_status), now - arrival, 1);
+	c->answered_ns = 0;
+	finish_one(c, t);
+}
+
+/* The head of a response on a server's connection; true: it has no body, whatever it says. */
+static __always_inline bool answer_begins(struct walk *w)
+{
+	struct connection *c = w->c;
+	u16 status = w->d->stream.status;
+	u32 answered = beyond_dropped(c, c->answered);
+	u64 arrival = arrival_of(c, answered), took;
+	struct http_detail *d;
+	u8 method;
+	int kind;
+
+	if (status < 200 && status != 101)
+		return true;
+	if (answered == c->arrived)
+		return status == 204 || status == 304; /* an answer to nothing that we saw */
+	if (c->joined)
+		c->joined = 0;
+	method = method_of(c, answered);
+	took = c->begin_ns - arrival;
+	d = detail_of(w->t);
+	if (d) {
+		observe(d, HTTP_FIRST_BYTE, class_of(status), took, 1);
+		count_code(d, method, status);
+	}
+	if (w->t->routes_max)
+		count_route(route_of(c, answered), class_of(status), took);
+	c->answered_ns = arrival;
+	c->answer_status = status;
+	c->answered = answered + 1;
+	kind = record_kind(w->t, status, took, w->now);
+	if (kind >= 0 && c->unit)
+		write_record(c, kind, took, w->now);
+	/* What follows is another protocol. */
+	if (status == 101 || (method == HTTP_CONNECT && status < 300)) {
+		answer_ends(c, w->t, w->now);
+		w->failed = HTTP_UNTRACKED_UPGRADED + 1;
+		return true;
+	}
+	return method == HTTP_HEAD || status == 204 || status == 304;
+}
+
+static __always_inline void on_event(struct walk *w, u32 event)
+{
+	struct connection *c = w->c;
+	struct http_stream *s = &w->d->stream;
+	bool bodiless = false, response = s->flags & HTTP_FLAG_RESPONSE;
+
+	if (event == HTTP_NOT_HTTP) {
+		const char *l = s->line;
+
+		/* Met in the middle of an answer: the next one may be understood. */
+		w->failed = response && c->joined ? FAILED_LOST : HTTP_UNTRACKED_NOT_HTTP + 1;
+		if (!response && l[0] == 'P' && l[1] == 'R' && l[2] == 'I' && l[3] == ' ')
+			w->failed = HTTP_UNTRACKED_HTTP2 + 1; /* its first segment was short */
+		return;
+	}
+	if (event == HTTP_HEAD_DONE) {
+		if (response)
+			bodiless = answer_begins(w);
+		else if (w->ingress)
+			request_arrives(w);
+		else if (c->role == ROLE_CLIENT)
+			count(&w->t->outgoing);
+		http_after_head(s, bodiless);
+		if (!(s->flags & HTTP_FLAG_BODY) && response && s->status >= 200)
+			answer_ends(c, w->t, w->now);
+		return;
+	}
+	if (event == HTTP_MESSAGE_DONE && response)
+		answer_ends(c, w->t, w->now);
+}
+
+/* A stretch of the payload: the rest of a body, or some lines. 1 ends the walk. */
+static long walk_step(u32 index, struct walk *w)
+{
+	struct direction *d = w->d;
+	struct http_stream *s = &d->stream;
+	struct http_block *b = &w->bench->block;
+	u32 n = d->left, event;
+
+	if (n == 0 || w->failed || s->stage == HTTP_FOREIGN || s->stage == HTTP_UNTIL_CLOSE)
+		return 1;
+	if (!http_wants_lines(s)) {
+		if (n > s->left)
+			n = s->left;
+		d->offset += n;
+		d->left -= n;
+		on_event(w, http_skip(s, n));
+		return 0;
+	}
+	if (s->flags & HTTP_FLAG_RESPONSE && s->stage == HTTP_FIRST_LINE && s->head == 0)
+		w->c->begin_ns = w->now;
+	if (n > HTTP_BLOCK)
+		n = HTTP_BLOCK;
+	if (bpf_skb_load_bytes(w->skb, d->offset, b->bytes, one_to(n, HTTP_BLOCK))) {
+		w->failed = FAILED_LOST;
+		return 1;
+	}
+	b->line = b->event = 0;
+	b->n = n;
+	b->more = d->left > n;
+	http_scan(s, b);
+	event = b->event;
+	d->offset += b->line;
+	d->left -= b->line < d->left ? b->line : d->left;
+	if (s->head > HTTP_HEAD_MAX)
+		w->failed = FAILED_LOST;
+	if (event)
+		on_event(w, event);
+	return 0;
+}
+
+#endif

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The payload of a segment: what the first bytes of a connection say about it, and which bytes of
+ * each segment are new. Retransmissions and duplicates pass here too.
+ */
+#ifndef MENDD_HTTP_PAYLOAD_H
+#define MENDD_HTTP_PAYLOAD_H
+
+#include "http_ahead.h"
+
+/* What lies further ahead of the next byte than any window is no part of this connection. */
+#define WINDOW_MAX (1 << 26)
+/*
+ * Messages and chunks in one packet: of 64 KiB, as many as there can be (a chunk of one byte takes
+ * six, and two steps). In larger ones there may be more; then it is said that they are lost.
+ */
+#define WALK_STEPS 22000
+
+/* Bytes have got to TCP that were not seen here: what is missing will not come. */
+static __always_inline bool has_missed(struct walk *w, u32 next)
+{
+	struct bpf_sock *sk = w->skb->sk;
+	struct bpf_tcp_sock *tcp;
+
+	if (sk)
+		sk = bpf_sk_fullsock(sk);
+	tcp = sk ? bpf_tcp_sock(sk) : NULL;
+	return tcp && (s32)(tcp->rcv_nxt - next) > 0;
+}
+
+/*
+ * What is new of this segment, by its sequence number: retransmissions and duplicates are seen
+ * again here. Returns the number of bytes to leave out at the beginning, or -1 for all of them.
+ */
+static __always_inline int old_bytes(struct walk *w, const struct packet *p)
+{
+	struct connection *c = w->c;
+	struct direction *d = w->d;
+	struct http_stream *s = &d->stream;
+	s32 beyond;
+
+	if (!d->known) {
+		d->known = 1;
+		d->next = p->sequence;
+	}
+	beyond = (s32)(p->sequence - d->next);
+	if (beyond < 0) {
+		u32 old = (u32)-beyond;
+
+		if (old >= p->length)
+			return -1;
+		d->next = p->sequence + p->length;
+		return (int)old;
+	}
+	if (beyond > WINDOW_MAX)
+		return -1;
+	if (beyond > 0) {
+		/* Of a body it does not matter what was missing. */
+		if (!http_wants_lines(s) && s->left >= (u64)beyond)
+			on_event(w, http_skip(s, beyond));
+		else if (w->ingress && !has_missed(w, d->next)) {
+			/* An older stretch whose gap was filled by sending all of it again. */
+			if ((s32)(c->ahead.sequence + c->ahead.length - d->next) <= 0)
+				c->ahead.length = 0;
+			keep_ahead(&c->ahead, w->skb, p);
+			return -1;
+		} else
+			w->failed = FAILED_LOST;
+	}
+	d->next = p->sequence + p->length;
+	return 0;
+}
+
+/* What the server of HTTP/2 says first: a frame of SETTINGS on stream 0, RFC 9113, 3.4. */
+static __always_inline bool is_http2_settings(const char *b)
+{
+	return b[0] == 0 && b[1] == 0 && b[3] == 4 && b[4] == 0 && b[5] == 0 && b[6] == 0 &&
+	       b[7] == 0;
+}
+
+/* What the first bytes of a connection say; `at` is where they lie in the packet. */
+static __always_inline void find_role(struct connection *c, struct http_totals *t,
+	struct __sk_buff *skb, u32 at, u32 length, bool ingress)
+{
+	char first[8] = {};
+
+	if (length >= 8)
+		bpf_skb_load_bytes(skb, at, first, 8);
+	else
+		bpf_skb_load_bytes(skb, at, first, 1);
+	if (c->role == ROLE_JOINED && !begins_with_method(first))
+		return; /* in the middle of something */
+	if (c->role == ROLE_NEW && ingress == (bool)c->connecting) {
+		/* The side that was called speaks first: mail, databases, shells. */
+		give_up(c, t,
+			is_http2_settings(first) ? HTTP_UNTRACKED_HTTP2 : HTTP_UNTRACKED_NOT_HTTP);
+		return;
+	}
+	if (first[0] == 0x16) {
+		give_up(c, t, HTTP_UNTRACKED_TLS);
+		return;
+	}
+	if (first[0] == 'P' && first[1] == 'R' && first[2] == 'I' && first[3] == ' ') {
+		give_up(c, t, HTTP_UNTRACKED_HTTP2);
+		return;
+	}
+	/* A token or an empty line; everything else is no request. */
+	if (!(first[0] >= 'A' && first[0] <= 'Z') && first[0] != '\r' && first[0] != '\n') {
+		give_up(c, t, HTTP_UNTRACKED_NOT_HTTP);
+		return;
+	}
+	c->joined = c->role == ROLE_JOINED;
+	c->role = ingress ? ROLE_SERVER : ROLE_CLIENT;
+	if (ingress)
+		c->out.stream.flags = HTTP_FLAG_RESPONSE;
+}
+
+/* The first bytes of a connection, if these are they: others may have overtaken them. */
+static __always_inline void begin_conversation(struct connection *c, struct http_totals *t,
+	struct __sk_buff *skb, const struct packet *p, bool ingress)
+{
+	s32 beyond = 0;
+
+	if (ingress && c->in.known)
+		beyond = (s32)(p->sequence - c->in.next);
+	if (beyond > 0 && beyond <= WINDOW_MAX)
+		keep_ahead(&c->ahead, skb, p);
+	else if (beyond <= 0 && (u32)-beyond < p->length)
+		find_role(c, t, skb, p->offset + (u32)-beyond, p->length - (u32)-beyond, ingress);
+}
+
+static __always_inline struct bench *take_bench(struct scratch *s, u32 *ret_at)
+{
+	for (u32 i = 0; i < SCRATCHES; i++)
+		if (!__sync_lock_test_and_set(&s->busy[i], 1)) {
+			*ret_at = i;
+			return &s->benches[i];
+		}
+	return NULL;
+}
+
+/* Not inlined: the verifier looks at it once, whatever the packet looked like. */
+__attribute__((noinline)) int take_payload(struct __sk_buff *skb, struct connection *c,
+	struct http_totals *t, const struct packet *p, bool ingress)
+{
+	u32 zero = 0, at = 0;
+	struct scratch *scratch;
+	struct direction *d;
+	u8 stage;
+	struct walk w = {};
+	int old;
+
+	if (!c || !t || !p)
+		return 0;
+	if (c->role == ROLE_NEW || c->role == ROLE_JOINED)
+		begin_conversation(c, t, skb, p, ingress);
+	/* What a peer answers is not looked at. */
+	if (c->role != ROLE_SERVER && (c->role != ROLE_CLIENT || ingress))
+		return 0;
+	d = ingress ? &c->in : &c->out;
+	w = (struct walk) { .skb = skb, .c = c, .t = t, .d = d, .ingress = ingress };
+	w.now = bpf_ktime_get_ns();
+	old = old_bytes(&w, p);
+	stage = d->stream.stage;
+	if (old >= 0 && !w.failed && stage != HTTP_FOREIGN && stage != HTTP_UNTIL_CLOSE) {
+		scratch = bpf_map_lookup_elem(&scratches, &zero);
+		if (!scratch)
+			return 0;
+		w.bench = take_bench(scratch, &at);
+		if (w.bench) {
+			d->offset = p->offset + (u32)old;
+			d->left = p->length - (u32)old;
+			bpf_loop(WALK_STEPS, walk_step, &w, 0);
+			stage = d->stream.stage;
+			if (d->left && !w.failed && stage != HTTP_FOREIGN &&
+				stage != HTTP_UNTIL_CLOSE)
+				w.failed = FAILED_LOST;
+			/* Ingress is not under the socket's lock: another CPU was here too. */
+			if (ingress && c->in.next != p->sequence + p->length)
+				w.failed = FAILED_LOST;
+			scratch->busy[at & (SCRATCHES - 1)] = 0;
+			if (ingress && c->ahead.length)
+				take_ahead(&w);
+		} else
+			w.failed = FAILED_LOST;
+	}
+	if (w.failed == FAILED_LOST)
+		lose_track(c, t);
+	else if (w.failed)
+		give_up(c, t, w.failed - 1);
+	return 0;
+}
+
+#endif
