@@ -31,7 +31,7 @@ static void read_pressure(struct manager *m, uint64_t now)
 		return;
 	r = pressure_read(PRESSURE_DIR, &p, &waits);
 	if (r >= 0)
-		host_note_waits(&w->host, &waits, now);
+		host_note_waits(&w->host, &waits, &p, now);
 	host_note_pressure(&w->host, r >= 0 ? &p : NULL, now);
 	if (r < 0 && r != m->pressure_error)
 		log_warning_errno(r, "cannot read " PRESSURE_DIR

@@ -55,9 +55,7 @@ static uint64_t unread(const struct unit *u)
 /* An age, and not a time: 0 where nothing is in flight. */
 static uint64_t oldest_usec(const struct unit *u)
 {
-	if (in_flight(u) == 0 || u->http->oldest_ns == 0)
-		return 0;
-	return clock_since_ns(clock_monotonic_ns(), u->http->oldest_ns) / NSEC_PER_USEC;
+	return http_oldest_age_ns(u->http, clock_monotonic_ns()) / NSEC_PER_USEC;
 }
 
 static uint64_t to_usec(uint64_t ns)

@@ -56,7 +56,7 @@ int systemd_read(struct systemd *s, struct unit *u);
 
 /*
  * The same for a unit whose main process the kernel has just seen die: only what may forbid a
- * restart (state, job, invocation), in three calls instead of nine. The rest follows when PID 1
+ * restart (state, job, invocation), in three calls instead of eleven. The rest follows when PID 1
  * announces the change.
  */
 int systemd_read_quick(struct systemd *s, struct unit *u);

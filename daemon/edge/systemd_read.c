@@ -284,11 +284,14 @@ static int ask_listed(struct reading *r)
 
 static int ask_all(struct reading *r)
 {
+	/* The control group is there only while the unit runs, and PID 1 announces no change of it.
+	 */
 	static const char *const changing[] = { "MainPID", "ExecMainPID", "ExecMainCode",
-		"ExecMainStatus", "Result", "NRestarts" };
+		"ExecMainStatus", "Result", "NRestarts", "ControlGroup" };
+	static const char *const entered = "ActiveEnterTimestampMonotonic";
 	static const char *const frozen = "FreezerState";
 	static const char *const fixed[] = { "Restart", "Type", "TimeoutStartUSec",
-		"RemainAfterExit", "ControlGroup" };
+		"RemainAfterExit" };
 	_cleanup_free_ char *path = NULL;
 	int error = sd_bus_path_encode(SYSTEMD_PATH "/unit", r->unit, &path);
 
@@ -301,6 +304,8 @@ static int ask_all(struct reading *r)
 		error = ask_properties(r, path, SERVICE_INTERFACE, changing[i]);
 	for (size_t i = 0; i < ARRAY_SIZE(fixed) && error >= 0 && r->depth == DEPTH_ALL; i++)
 		error = ask_properties(r, path, SERVICE_INTERFACE, fixed[i]);
+	if (error >= 0 && r->depth == DEPTH_CHANGING)
+		error = ask_properties(r, path, UNIT_INTERFACE, entered);
 	/* Of this PID 1 announces no change, and an interlock needs it: also in a hurry. */
 	if (error >= 0 && r->depth < DEPTH_ALL)
 		error = ask_properties(r, path, UNIT_INTERFACE, frozen);
@@ -337,7 +342,7 @@ static unsigned int calls_of(const struct reading *r)
 	case DEPTH_QUICK:
 		return 3;
 	case DEPTH_CHANGING:
-		return 9;
+		return 11;
 	default:
 		return 13;
 	}

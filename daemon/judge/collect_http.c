@@ -97,12 +97,9 @@ static void in_flight(struct page *p)
 	metric_family(p->out, "mendd_http_oldest_request_age_seconds", METRIC_GAUGE, "seconds",
 		"How long ago the oldest request in flight arrived; 0: there is none.");
 	UNIT_EACH (u, p) {
-		uint64_t since_ns =
-			has_spoken(u) && http_in_flight_now(u->http) > 0 ? u->http->oldest_ns : 0;
-
 		if (has_spoken(u))
 			METRIC_SAMPLE(p->out,
-				since_ns ? collect_seconds(clock_since_ns(p->now_ns, since_ns)) : 0,
+				collect_seconds(http_oldest_age_ns(u->http, p->now_ns)),
 				{ "name", u->name });
 	}
 	metric_family(p->out, "mendd_http_requests_unread", METRIC_GAUGE, NULL,

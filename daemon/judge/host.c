@@ -68,7 +68,8 @@ static void follow_waits(double *share, double before, double now, double second
 	*share += (latest - *share) * seconds / (seconds + (double)FRESH_NS / 1e9);
 }
 
-void host_note_waits(struct host_state *h, const struct pressure *seconds, uint64_t now_ns)
+void host_note_waits(struct host_state *h, const struct pressure *seconds,
+	const struct pressure *average, uint64_t now_ns)
 {
 	uint64_t since = clock_since_ns(now_ns, h->waits_ns);
 	double span = (double)since / 1e9;
@@ -80,17 +81,25 @@ void host_note_waits(struct host_state *h, const struct pressure *seconds, uint6
 		follow_waits(&h->fresh.memory, h->waits.memory, seconds->memory, span);
 		follow_waits(&h->fresh.io, h->waits.io, seconds->io, span);
 	} else {
-		h->fresh = (struct pressure) {};
+		h->fresh = *average;
 	}
 	h->waits = *seconds;
 	h->waits_ns = now_ns;
+}
+
+static void set(bool *state, bool now, uint64_t *end_ns, uint64_t now_ns)
+{
+	if (*state && !now)
+		*end_ns = now_ns;
+	*state = now;
 }
 
 void host_note_pressure(struct host_state *h, const struct pressure *p, uint64_t now_ns)
 {
 	if (!p) {
 		h->pressure_ns = 0;
-		h->pressed = h->starved = false;
+		set(&h->pressed, false, &h->pressed_end_ns, now_ns);
+		set(&h->starved, false, &h->starved_end_ns, now_ns);
 		return;
 	}
 	/* Whichever is higher: it comes soon, and stays a little. */
@@ -100,8 +109,10 @@ void host_note_pressure(struct host_state *h, const struct pressure *p, uint64_t
 		.io = MAX(p->io, h->fresh.io),
 	};
 	h->pressure_ns = now_ns;
-	h->pressed = exceeds(&h->pressure, h->pressed ? &pressed_to : &pressed_from);
-	h->starved = exceeds(&h->pressure, h->starved ? &starved_to : &starved_from);
+	set(&h->pressed, exceeds(&h->pressure, h->pressed ? &pressed_to : &pressed_from),
+		&h->pressed_end_ns, now_ns);
+	set(&h->starved, exceeds(&h->pressure, h->starved ? &starved_to : &starved_from),
+		&h->starved_end_ns, now_ns);
 }
 
 bool host_wants_pressure(const struct world *w)
@@ -207,7 +218,7 @@ static bool is_judged(const struct unit *u)
 struct census {
 	uint32_t judged, bad;
 	bool fires;                 /* at least one is more than a suspicion */
-	bool slice_means_something; /* some unit is well and in another slice */
+	bool slice_means_something; /* some other that is judged is in another one */
 	struct common common;
 };
 
@@ -238,7 +249,8 @@ static void take_census(const struct world *w, uint64_t now_ns, bool lately, str
 	}
 	cursor = 0;
 	while (c->common.slice && (u = hash_next(&w->units, &cursor)))
-		if (strncmp(u->facts.cgroup, c->common.first->facts.cgroup, c->common.slice) != 0)
+		if (is_judged(u) && strncmp(u->facts.cgroup, c->common.first->facts.cgroup,
+					    c->common.slice) != 0)
 			c->slice_means_something = true;
 }
 

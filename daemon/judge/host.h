@@ -19,8 +19,10 @@ void host_note_clocks(struct host_state *h, uint64_t monotonic_ns, uint64_t boot
 uint64_t host_grace_end_ns(const struct host_state *h, uint64_t now_ns);
 
 /* How long tasks have waited since boot, read at the same time as what host_note_pressure() is told
- * next: its average of ten seconds comes late. */
-void host_note_waits(struct host_state *h, const struct pressure *seconds, uint64_t now_ns);
+ * next: its average of ten seconds comes late. Where nobody has looked for a while, it is begun
+ * from that `average`. */
+void host_note_waits(struct host_state *h, const struct pressure *seconds,
+	const struct pressure *average, uint64_t now_ns);
 
 /* A reading of /proc/pressure; NULL: this kernel has none. */
 void host_note_pressure(struct host_state *h, const struct pressure *p, uint64_t now_ns);

@@ -30,6 +30,9 @@
 #define SILENT_LATELY_NS (5 * NSEC_PER_SEC)
 /* A probe or check that has not been heard of for so many of its intervals says nothing. */
 #define STALE_INTERVALS 3
+/* What has queued up under pressure is worked off for so long after it: slow answers of that time
+ * belong to the overload still. */
+#define BACKLOG_NS (3 * NSEC_PER_SEC)
 /* Statuses as the monitoring-plugins have them (MEND_OK … of the plugin interface). */
 enum { STATUS_OK, STATUS_WARNING, STATUS_CRITICAL };
 
@@ -424,11 +427,29 @@ enum rule level_gravest(const struct unit *u, enum alert_state state)
 	return RULE_UNIT_DOWN;
 }
 
+/* Errors and slow answers are what a busy host makes; that nothing at all is answered, or not even
+ * a probe, takes more. */
+static bool takes_starvation(enum rule r)
+{
+	return r == RULE_HTTP_HANG || r == RULE_PROBE;
+}
+
 bool level_is_pressed(const struct host_state *h, enum rule r)
 {
-	/* Errors and slow answers are what a busy host makes; that nothing at all is answered, or
-	 * not even a probe, takes more. */
-	return r == RULE_HTTP_HANG || r == RULE_PROBE ? h->starved : h->pressed;
+	return takes_starvation(r) ? h->starved : h->pressed;
+}
+
+/* The host is the reason, or was, and nothing bad has been seen since that it does not explain. */
+static bool is_overload(const struct unit *u, const struct host_state *h, enum rule r)
+{
+	const struct trouble *known = &u->heal.trouble;
+	const struct alert *a = &u->levels->alerts[r];
+	uint64_t end = takes_starvation(r) ? h->starved_end_ns : h->pressed_end_ns;
+
+	if (level_is_pressed(h, r))
+		return true;
+	return known->present && known->rule == r && known->cause == CAUSE_OVERLOAD &&
+	       !(a->calm == 0 && a->sampled_ns > end + BACKLOG_NS);
 }
 
 bool level_find(const struct unit *u, const struct world *w, struct trouble *ret)
@@ -449,7 +470,7 @@ bool level_find(const struct unit *u, const struct world *w, struct trouble *ret
 	*ret = (struct trouble) {
 		.present = true,
 		.rule = rule,
-		.cause = level_is_pressed(&w->host, rule) ? CAUSE_OVERLOAD : causes[rule],
+		.cause = is_overload(u, &w->host, rule) ? CAUSE_OVERLOAD : causes[rule],
 		.time_ns = a->began_ns,
 		.detected_ns = a->confirmed_ns,
 	};

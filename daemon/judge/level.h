@@ -29,7 +29,7 @@ enum rule level_gravest(const struct unit *u, enum alert_state state);
 
 /*
  * The gravest alert that fires and is confirmed for the present invocation, as a trouble; false:
- * none. The host's pressure makes an overload of it.
+ * none. The host's pressure makes an overload of it, which it stays until it is seen without.
  */
 bool level_find(const struct unit *u, const struct world *w, struct trouble *ret);
 

@@ -140,6 +140,9 @@ static bool is_seen_now(const struct unit *u)
 	const struct heal *h = &u->heal;
 	const struct alert *a = &u->levels->alerts[h->trouble.rule];
 
+	/* Seen without the pressure, it is a trouble with another cause: see level_find(). */
+	if (h->trouble.cause == CAUSE_OVERLOAD)
+		return false;
 	switch (h->state) {
 	case HEAL_STATE_HOLD:
 		/* Neither of these has to do with the unit. */

@@ -72,6 +72,8 @@ struct host_state {
 	struct pressure fresh;    /* the share of the last seconds, by their difference */
 	bool pressed;             /* above the limits, with hysteresis */
 	bool starved;             /* so much that nothing on it can be expected to work */
+	uint64_t pressed_end_ns;  /* when it last ceased to be pressed; 0: it never was */
+	uint64_t starved_end_ns;  /* the same of starved */
 	uint32_t n_bad, n_judged; /* units: counted for the correlation */
 	struct alert alerts[RULE_COUNT - RULE_UNIT_COUNT];
 };

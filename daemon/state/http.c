@@ -199,6 +199,15 @@ uint64_t http_in_flight_now(const struct http_state *s)
 	return started > finished ? started - finished : 0;
 }
 
+uint64_t http_oldest_age_ns(const struct http_state *s, uint64_t now_ns)
+{
+	bool same = s->totals->finished == s->counts.finished;
+
+	if (!s->oldest_ns || !http_in_flight_now(s))
+		return 0;
+	return clock_since_ns(same ? now_ns : s->tick_ns, s->oldest_ns);
+}
+
 uint64_t http_errors(const struct http_counts *c)
 {
 	return c->answered[HTTP_CLASS_5XX] + c->incomplete[HTTP_SERVER_RESET] +

@@ -94,6 +94,11 @@ void http_tick(struct http_state *s, uint64_t now_ns);
 /* The counts at this very moment, without waiting for a tick: loads from the kernel's memory. */
 struct http_counts http_counts_now(const struct http_state *s);
 uint64_t http_in_flight_now(const struct http_state *s);
+/*
+ * The age of the oldest in flight; 0: none. It was looked for at the last tick: once any request
+ * has been finished since, it may have been that one, and its age then is all that is known.
+ */
+uint64_t http_oldest_age_ns(const struct http_state *s, uint64_t now_ns);
 /* Of these, in all: 5xx, and requests that the server left unanswered. A client that gives up is
  * not a failure of the service. */
 uint64_t http_errors(const struct http_counts *c);

@@ -20,6 +20,7 @@ RUN = "/run/lab"
 VICTIM = "/opt/mendd-tests/victim"
 SLOW = float(os.environ.get("LAB_SLOW", "1"))  # a build with sanitizers takes its time
 DEADLINE = 15.0
+WIDTH, WIDTH_AMONG = int(os.environ.get("LAB_WIDTH", "8")), 3  # how many cases run side by side
 CASES = []
 LEAVE_ALONE = threading.Lock()  # daemon-reload and the like: one at a time
 
@@ -32,10 +33,11 @@ class Skip(Exception):
     """This machine cannot show it; the text says why."""
 
 
-def case(name, alone=False, last=False):
-    """Registers a case. Cases run side by side, unless they change something that concerns all (alone)."""
+def case(name, alone=False, last=False, among=""):
+    """Registers a case. Cases run side by side, unless they change something that concerns all (alone). Those with
+    the same word for `among` run beside each other, and beside nothing else."""
     def register(function):
-        CASES.append({"name": name, "run": function, "alone": alone, "last": last})
+        CASES.append({"name": name, "run": function, "alone": alone, "last": last, "among": among})
         return function
     return register
 
@@ -494,22 +496,25 @@ def run_all(label, only):
     wanted = [(i, c) for i, c in enumerate(CASES) if is_wanted(c["name"], only)]
     lock = threading.Lock()
     results = []
-    together = [(i, c) for i, c in wanted if not c["alone"]]
-    width = int(os.environ.get("LAB_WIDTH", "8"))
 
-    def worker():
-        while True:
-            with lock:
-                if not together:
-                    return
-                i, c = together.pop(0)
-            results.append(run_case(i, c, label, lock))
+    def side_by_side(cases, width):
+        def worker():
+            while True:
+                with lock:
+                    if not cases:
+                        return
+                    i, c = cases.pop(0)
+                results.append(run_case(i, c, label, lock))
 
-    threads = [threading.Thread(target=worker) for _ in range(width)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+        threads = [threading.Thread(target=worker) for _ in range(width)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    side_by_side([x for x in wanted if not x[1]["alone"] and not x[1]["among"]], WIDTH)
+    for among in sorted({c["among"] for _, c in wanted if c["among"]}):
+        side_by_side([x for x in wanted if x[1]["among"] == among], WIDTH_AMONG)
     for i, c in sorted((x for x in wanted if x[1]["alone"]), key=lambda x: x[1]["last"]):
         results.append(run_case(i, c, label, lock))
     return sum(r == "not ok" for r in results)

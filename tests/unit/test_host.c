@@ -77,40 +77,49 @@ static void pressure_has_hysteresis(void **state)
 	assert_int_equal(h.pressure_ns, 0);
 }
 
+static void note(struct host_state *h, double waited, double average, uint64_t now)
+{
+	const struct pressure waits = { waited, 0, 0 }, p = { average, 0, 0 };
+
+	host_note_waits(h, &waits, &p, now);
+	host_note_pressure(h, &p, now);
+}
+
 /* Second by second: what the kernel's average has not seen yet. */
 static void pressure_is_noticed_soon(void **state)
 {
 	struct host_state h = {};
-	struct pressure waits = { 1000, 0, 0 };
+	double waited = 1000;
 	uint64_t now = NOW;
 
 	for (int second = 0; second <= 6; second++) {
-		host_note_waits(&h, &waits, now);
-		host_note_pressure(&h, &(struct pressure) { 20, 0, 0 }, now);
+		note(&h, waited, 0, now);
 		assert_int_equal(h.pressed, second >= 2);
 		assert_int_equal(h.starved, second >= 6);
-		waits.cpu += 1;
+		waited += 1;
 		now += S;
 	}
 	/* read again at once: nothing has been learned */
-	host_note_waits(&h, &waits, now - S + 1);
-	host_note_pressure(&h, &(struct pressure) { 20, 0, 0 }, now - S + 1);
+	note(&h, waited, 20, now - S + 1);
 	assert_true(h.starved);
 	/* nobody waits any more, and both averages have to say so */
 	for (int second = 0; second < 3; second++) {
-		host_note_waits(&h, &waits, now);
-		host_note_pressure(&h, &(struct pressure) { 60, 0, 0 }, now);
+		note(&h, waited, 60, now);
 		now += S;
 	}
 	assert_true(h.pressed && !h.starved);
-	host_note_waits(&h, &waits, now);
-	host_note_pressure(&h, &(struct pressure) { 39, 0, 0 }, now);
+	note(&h, waited, 39, now);
 	assert_false(h.pressed);
-	/* what began while nobody looked is not known to have been lately */
-	waits.cpu += 1000;
-	host_note_waits(&h, &waits, now + 60 * S);
-	host_note_pressure(&h, &(struct pressure) { 1, 0, 0 }, now + 60 * S);
+	/* what began while nobody looked is not known to have been lately: the average counts … */
+	waited += 1000;
+	now += 60 * S;
+	note(&h, waited, 25, now);
 	assert_false(h.pressed);
+	/* … and what comes is added to it, where nothing would still be too little */
+	note(&h, waited + .8, 25, now + S);
+	assert_false(h.pressed);
+	note(&h, waited + 1.6, 25, now + 2 * S);
+	assert_true(h.pressed);
 }
 
 enum { UNITS = 12 };
@@ -254,9 +263,9 @@ static void require(struct unit *u, const char *name)
 static void common_factors(void **state)
 {
 	static const char *const expected[] = { "all require db.service", "all are in /shop.slice/",
-		"the host is overloaded" };
+		"the host is overloaded", "nothing else is known" };
 
-	for (int way = 0; way < 3; way++) {
+	for (int way = 0; way < 4; way++) {
 		struct park *p = park_new();
 
 		for (int i = 0; i < 5; i++) {
@@ -268,6 +277,12 @@ static void common_factors(void **state)
 				snprintf(u->facts.cgroup, sizeof(u->facts.cgroup), "/shop.slice/%s",
 					u->name);
 		}
+		/* where all are, those who are down and have none do not count */
+		for (int i = 0; way == 3 && i < UNITS; i++)
+			snprintf(p->s[i].u->facts.cgroup, sizeof(p->s[i].u->facts.cgroup),
+				"/system.slice/%s", p->s[i].u->name);
+		if (way == 3)
+			assert_non_null(world_unit_add(&p->w, "down.service"));
 		if (way == 0) /* one that does not would spoil it */
 			strcpy(p->s[2].u->dependencies[0], "db.service");
 		if (way == 2)

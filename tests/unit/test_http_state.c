@@ -428,8 +428,17 @@ static void what_is_in_flight(void **state)
 	assert_int_equal(k->state->unanswered, 2);
 	assert_int_equal(k->state->unread, 1);
 	assert_int_equal(k->state->oldest_ns, BEGIN);
+	assert_int_equal(http_oldest_age_ns(k->state, k->now_ns + NSEC_PER_SEC),
+		k->now_ns + NSEC_PER_SEC - BEGIN);
+	/* One of them is finished, perhaps this one: it is not said to grow older. */
+	k->totals.finished = 1;
+	assert_int_equal(http_oldest_age_ns(k->state, k->now_ns + NSEC_PER_SEC), k->now_ns - BEGIN);
+	tick(k);
+	assert_int_equal(http_oldest_age_ns(k->state, k->now_ns + NSEC_PER_SEC),
+		k->now_ns + NSEC_PER_SEC - BEGIN);
 	/* The walk is from before they were answered: the counters know better. */
 	k->totals.finished = 2;
+	assert_int_equal(http_oldest_age_ns(k->state, k->now_ns + NSEC_PER_SEC), 0);
 	tick(k);
 	assert_int_equal(k->state->in_flight, 0);
 	assert_int_equal(k->state->unanswered, 0);

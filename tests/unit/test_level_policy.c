@@ -341,6 +341,10 @@ static void slowness_is_told(void **state)
 	assert_non_null(strstr(heal(t)->trouble.text, "the host is overloaded"));
 	assert_int_equal(t->restarts, 0);
 	host_note_pressure(&t->w.host, &(struct pressure) { 10, 0, 0 }, t->s.now);
+	/* what has queued up is still the overload's */
+	seconds(t, 3, SLOW);
+	assert_int_equal(heal(t)->trouble.cause, CAUSE_OVERLOAD);
+	assert_int_equal(t->restarts, 0);
 	seconds(t, 1, SLOW);
 	assert_int_equal(t->restarts, 1);
 	assert_int_equal(heal(t)->trouble.cause, CAUSE_SLOW);
@@ -349,6 +353,29 @@ static void slowness_is_told(void **state)
 	assert_int_equal(t->verdict, VERDICT_NOT_FIXED);
 	expect_state(t, HEAL_STATE_EXHAUSTED, REFUSAL_NOT_HELPED);
 	assert_int_equal(t->restarts, 1);
+	stage_free(t);
+}
+
+/* The host recovers first, and the alert some seconds later: the cause is what it was. */
+static void an_overload_ends(void **state)
+{
+	struct stage *t = stage_new();
+
+	t->s.u->settings.http_latency_heal = true;
+	seconds(t, 10, WELL);
+	host_note_pressure(&t->w.host, &(struct pressure) { 90, 0, 0 }, t->s.now);
+	seconds(t, 15, SLOW);
+	expect_state(t, HEAL_STATE_HOLD, REFUSAL_HOST_PRESSURE);
+	host_note_pressure(&t->w.host, &(struct pressure) { 10, 0, 0 }, t->s.now);
+	/* the last that was seen was bad, and nothing more comes */
+	seconds(t, 30, NONE);
+	expect_state(t, HEAL_STATE_CONFIRM, REFUSAL_NONE);
+	assert_int_equal(heal(t)->trouble.cause, CAUSE_OVERLOAD);
+	seconds(t, 25, WELL);
+	expect_state(t, HEAL_STATE_PROBATION, REFUSAL_NONE);
+	assert_int_equal(heal(t)->trouble.cause, CAUSE_OVERLOAD);
+	assert_int_equal(t->closed, 1);
+	assert_int_equal(t->restarts, 0);
 	stage_free(t);
 }
 
@@ -829,6 +856,7 @@ int main(void)
 		cmocka_unit_test(it_answers_and_hangs_again),
 		cmocka_unit_test(errors_are_restarted_once),
 		cmocka_unit_test(slowness_is_told),
+		cmocka_unit_test(an_overload_ends),
 		cmocka_unit_test(pressure_holds_levels),
 		cmocka_unit_test(it_recovers_by_itself),
 		cmocka_unit_test(nobody_asks_after_the_restart),
