@@ -137,7 +137,7 @@ struct mend_record {
 	uint32_t size;
 	int32_t priority;    /* as syslog(3): 0 emergency … 7 debug */
 	uint64_t time_ns;    /* monotonic */
-	const char *kind;    /* "incident-opened" …: message-ids.h has them all */
+	const char *kind;    /* "incident-closed" …: message-ids.h has them all */
 	const char *unit;    /* NULL or "": it is about the host */
 	const char *message; /* one line */
 	const struct mend_field *fields;

@@ -281,22 +281,5 @@ static int append_unit(sd_bus_message *m, const struct unit *u)
 
 int api_on_list_http(sd_bus_message *call, void *userdata, sd_bus_error *ret_error)
 {
-	struct api *a = userdata;
-	_cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
-	_cleanup_free_ struct unit **units = NULL;
-	size_t n;
-	int r;
-
-	r = world_units_sorted(a->world, &units, &n);
-	if (r < 0)
-		return r;
-	r = sd_bus_message_new_method_return(call, &reply);
-	if (r < 0)
-		return r;
-	r = sd_bus_message_open_container(reply, 'a', "a{sv}");
-	for (size_t i = 0; r >= 0 && i < n; i++)
-		r = append_unit(reply, units[i]);
-	if (r >= 0)
-		r = sd_bus_message_close_container(reply);
-	return r < 0 ? r : sd_bus_message_send(reply);
+	return api_list_units(userdata, call, "a{sv}", append_unit);
 }

@@ -92,8 +92,11 @@ extern const sd_bus_vtable api_log_control_vtable[];
 /* api_log_control.c: sees the calls to that object before sd-bus does. */
 int api_on_log_control(sd_bus_message *m, void *userdata, sd_bus_error *ret_error);
 
-/* api_manager.c: the State property. */
+/* api_manager.c: the State property; and the answer to a call for all units, by name, each as an
+ * array's member of that type. */
 const char *api_state_word(const struct world *w);
+int api_list_units(struct api *a, sd_bus_message *call, const char *type,
+	int (*append)(sd_bus_message *reply, const struct unit *u));
 
 /* api_verbs.c: the one handler of all methods that change something, and what it ends in. */
 int api_on_write(sd_bus_message *m, void *userdata, sd_bus_error *ret_error);

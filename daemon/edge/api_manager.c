@@ -177,9 +177,9 @@ static int append_unit(sd_bus_message *reply, const struct unit *u)
 		unit_restarts(u), wall_usec(unit_since_ns(u)), path);
 }
 
-static int on_list_units(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
+int api_list_units(struct api *a, sd_bus_message *call, const char *type,
+	int (*append)(sd_bus_message *reply, const struct unit *u))
 {
-	struct api *a = userdata;
 	_cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
 	_cleanup_free_ struct unit **units = NULL;
 	size_t n;
@@ -188,15 +188,20 @@ static int on_list_units(sd_bus_message *m, void *userdata, sd_bus_error *ret_er
 	r = world_units_sorted(a->world, &units, &n);
 	if (r < 0)
 		return r;
-	r = sd_bus_message_new_method_return(m, &reply);
+	r = sd_bus_message_new_method_return(call, &reply);
 	if (r < 0)
 		return r;
-	r = sd_bus_message_open_container(reply, 'a', "(ssssstto)");
+	r = sd_bus_message_open_container(reply, 'a', type);
 	for (size_t i = 0; r >= 0 && i < n; i++)
-		r = append_unit(reply, units[i]);
+		r = append(reply, units[i]);
 	if (r >= 0)
 		r = sd_bus_message_close_container(reply);
 	return r < 0 ? r : sd_bus_message_send(reply);
+}
+
+static int on_list_units(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
+{
+	return api_list_units(userdata, m, "(ssssstto)", append_unit);
 }
 
 /* Line breaks and tabs between tokens are fine in JSON, but not in a line of text; whatever else a

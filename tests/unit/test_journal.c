@@ -130,16 +130,16 @@ static void writes_fields(void **state)
 	uint64_t size = htole64(strlen("two\nlines"));
 
 	listen_here(f);
-	emit(f, "incident-opened", "shop.service: killed");
+	emit(f, "action-decided", "shop.service: killed");
 	assert_true(receive(f));
 	assert_true(has_line(f, "MESSAGE=shop.service: killed"));
 	assert_true(has_line(f, "PRIORITY=3"));
 	assert_true(has_line(f, "SYSLOG_IDENTIFIER=mendd"));
 	assert_true(has_line(f, "OBJECT_SYSTEMD_UNIT=shop.service"));
-	assert_true(has_line(f, "MENDD_EVENT=incident-opened"));
+	assert_true(has_line(f, "MENDD_EVENT=action-decided"));
 	assert_true(has_line(f, "MENDD_INCIDENT_ID=0a1b"));
 	assert_true(has_line(f, "MENDD_EXIT_CODE=7"));
-	snprintf(id, sizeof(id), "MESSAGE_ID=%s", message_ids[MESSAGE_INCIDENT_OPENED].id);
+	snprintf(id, sizeof(id), "MESSAGE_ID=%s", message_ids[MESSAGE_ACTION_DECIDED].id);
 	assert_true(has_line(f, id));
 	memcpy(binary + 11, &size, sizeof(size));
 	memcpy(binary + 19, "two\nlines\n", 10);
@@ -265,7 +265,7 @@ static void ids_are_ids(void **state)
 			assert_string_not_equal(message_ids[i].kind, message_ids[k].kind);
 		}
 	}
-	assert_string_equal(message_kind_word(MESSAGE_INCIDENT_OPENED), "incident-opened");
+	assert_string_equal(message_kind_word(MESSAGE_ACTION_DECIDED), "action-decided");
 }
 
 static void every_kind_is_explained(void **state)
