@@ -185,31 +185,25 @@ static __always_inline void on_event(struct walk *w, u32 event)
 		answer_ends(c, w->t, w->now);
 }
 
-/* A stretch of the payload: the rest of a body, or some lines. 1 ends the walk. */
-static long walk_step(u32 index, struct walk *w)
+static __always_inline bool walk_is_over(const struct walk *w)
+{
+	u8 stage = w->d->stream.stage;
+
+	return w->d->left == 0 || w->failed || stage == HTTP_FOREIGN || stage == HTTP_UNTIL_CLOSE;
+}
+
+static __always_inline void take_lines(struct walk *w)
 {
 	struct direction *d = w->d;
 	struct http_stream *s = &d->stream;
 	struct http_block *b = &w->bench->block;
-	u32 n = d->left, event;
+	u32 n = d->left < HTTP_BLOCK ? d->left : HTTP_BLOCK, event;
 
-	if (n == 0 || w->failed || s->stage == HTTP_FOREIGN || s->stage == HTTP_UNTIL_CLOSE)
-		return 1;
-	if (!http_wants_lines(s)) {
-		if (n > s->left)
-			n = s->left;
-		d->offset += n;
-		d->left -= n;
-		on_event(w, http_skip(s, n));
-		return 0;
-	}
 	if (s->flags & HTTP_FLAG_RESPONSE && s->stage == HTTP_FIRST_LINE && s->head == 0)
 		w->c->begin_ns = w->now;
-	if (n > HTTP_BLOCK)
-		n = HTTP_BLOCK;
 	if (bpf_skb_load_bytes(w->skb, d->offset, b->bytes, one_to(n, HTTP_BLOCK))) {
 		w->failed = FAILED_LOST;
-		return 1;
+		return;
 	}
 	b->line = b->event = 0;
 	b->n = n;
@@ -222,7 +216,28 @@ static long walk_step(u32 index, struct walk *w)
 		w->failed = FAILED_LOST;
 	if (event)
 		on_event(w, event);
-	return 0;
+}
+
+static __always_inline void skip_body(struct walk *w)
+{
+	struct direction *d = w->d;
+	u32 n = d->left;
+
+	if (n > d->stream.left)
+		n = d->stream.left;
+	d->offset += n;
+	d->left -= n;
+	on_event(w, http_skip(&d->stream, n));
+}
+
+/* Some lines, and the body behind them. 1 ends the walk. */
+static long walk_step(u32 index, struct walk *w)
+{
+	if (http_wants_lines(&w->d->stream))
+		take_lines(w);
+	if (!walk_is_over(w) && !http_wants_lines(&w->d->stream))
+		skip_body(w);
+	return walk_is_over(w);
 }
 
 #endif

@@ -129,6 +129,20 @@ static __always_inline void begin_conversation(struct connection *c, struct http
 		find_role(c, t, skb, p->offset + (u32)-beyond, p->length - (u32)-beyond, ingress);
 }
 
+/* In the middle of a body nothing happens: most packets of most bytes. */
+static __always_inline bool passes_by(struct direction *d, const struct packet *p)
+{
+	struct http_stream *s = &d->stream;
+
+	if (!d->known || d->next != p->sequence || http_wants_lines(s) ||
+		(s->left <= p->length && s->stage != HTTP_UNTIL_CLOSE))
+		return false;
+	if (s->stage != HTTP_UNTIL_CLOSE)
+		s->left -= p->length;
+	d->next += p->length;
+	return true;
+}
+
 static __always_inline struct bench *take_bench(struct scratch *s, u32 *ret_at)
 {
 	for (u32 i = 0; i < SCRATCHES; i++)
@@ -158,6 +172,8 @@ __attribute__((noinline)) int take_payload(struct __sk_buff *skb, struct connect
 	if (c->role != ROLE_SERVER && (c->role != ROLE_CLIENT || ingress))
 		return 0;
 	d = ingress ? &c->in : &c->out;
+	if (passes_by(d, p) && !c->ahead.length)
+		return 0;
 	w = (struct walk) { .skb = skb, .c = c, .t = t, .d = d, .ingress = ingress };
 	w.now = bpf_ktime_get_ns();
 	old = old_bytes(&w, p);
@@ -171,9 +187,7 @@ __attribute__((noinline)) int take_payload(struct __sk_buff *skb, struct connect
 			d->offset = p->offset + (u32)old;
 			d->left = p->length - (u32)old;
 			bpf_loop(WALK_STEPS, walk_step, &w, 0);
-			stage = d->stream.stage;
-			if (d->left && !w.failed && stage != HTTP_FOREIGN &&
-				stage != HTTP_UNTIL_CLOSE)
+			if (!walk_is_over(&w))
 				w.failed = FAILED_LOST;
 			/* Ingress is not under the socket's lock: another CPU was here too. */
 			if (ingress && c->in.next != p->sequence + p->length)
