@@ -8,8 +8,8 @@
  *
  * Durations are counted in histograms with inclusive upper bounds that contain both the classic
  * Prometheus buckets and the bounds of native histograms of schema 3 (factor 2^(1/8)): they fold
- * into both without error. The bounds are computed by the daemon (state/http_bounds.h) and handed
- * to the programs as constants.
+ * into both without error. The bounds are computed by the daemon (state/http.c) and handed to the
+ * programs as constants.
  */
 #ifndef MENDD_HTTP_WIRE_H
 #define MENDD_HTTP_WIRE_H

@@ -60,6 +60,14 @@ int fdstore_take(struct fdstore *s, const char *name)
 	return -1;
 }
 
+bool fdstore_has_left(const struct fdstore *s, const char *end_of_name)
+{
+	for (size_t i = 0; i < s->n; i++)
+		if (s->entries[i].fd >= 0 && str_has_suffix(s->entries[i].name, end_of_name))
+			return true;
+	return false;
+}
+
 int fdstore_push(int fd, const char *name)
 {
 	char message[128];

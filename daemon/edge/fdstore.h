@@ -29,6 +29,8 @@ struct fdstore {
 void fdstore_receive(struct fdstore *s);
 /* The descriptor of this name, now owned by the caller; -1: there is none. */
 int fdstore_take(struct fdstore *s, const char *name);
+/* Whether there is one that nobody took and whose name ends so: what another version has left. */
+bool fdstore_has_left(const struct fdstore *s, const char *end_of_name);
 /* Hands a duplicate to systemd. 0, or -errno; 0 without effect where there is no service manager.
  */
 int fdstore_push(int fd, const char *name);

@@ -66,12 +66,12 @@ static uint64_t hash_of(const char *unit)
 	return h ? h : 1; /* 0 is a free place */
 }
 
-static void link_name(char ret[64], int direction, uint64_t cgroup)
+static void link_name(char ret[64], const struct http_source *s, int direction, uint64_t cgroup)
 {
 	char part[40];
 
 	snprintf(part, sizeof(part), "%s-%" PRIu64, direction_words[direction], cgroup);
-	http_stored_name(ret, part);
+	http_stored_name(ret, &s->programs, part);
 }
 
 static struct place *free_place(struct place *p)
@@ -185,7 +185,7 @@ static int attach_one(struct http_source *s, int direction, uint64_t cgroup, int
 	char name[64];
 	int fd;
 
-	link_name(name, direction, cgroup);
+	link_name(name, s, direction, cgroup);
 	fd = s->stored ? fdstore_take(s->stored, name) : -1;
 	if (fd >= 0)
 		return fd;
@@ -248,7 +248,7 @@ void http_source_detach(struct http_source *s, uint64_t cgroup)
 	if (!a)
 		return;
 	for (int i = 0; i < DIRECTIONS; i++) {
-		link_name(name, i, cgroup);
+		link_name(name, s, i, cgroup);
 		fdstore_remove(name);
 	}
 	free_attached(a);

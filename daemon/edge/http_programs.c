@@ -8,6 +8,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/types.h>
 
 #include "http.skel.h"
@@ -26,13 +27,17 @@ static const struct {
 	[HTTP_PROGRAM_WALK] = { "walk", "http-oldest", "the oldest request in flight", false },
 };
 
-void http_stored_name(char ret[64], const char *what)
+static uint64_t shape_of(uint32_t n_details)
 {
 	size_t size;
 	const void *elf = http__elf_bytes(&size);
 
-	snprintf(ret, 64, "mendd-v%d-%016llx-http-%s", HTTP_WIRE_VERSION,
-		(unsigned long long)hash_bytes(elf, size), what);
+	return hash_bytes(elf, size) + n_details;
+}
+
+void http_stored_name(char ret[64], const struct http_programs *p, const char *what)
+{
+	snprintf(ret, 64, "mendd-v%d-%016" PRIx64 "-http-%s", HTTP_WIRE_VERSION, p->shape, what);
 }
 
 static struct bpf_program *program_of(const struct http *s, enum http_program p)
@@ -75,23 +80,24 @@ static struct bpf_map *map_of(const struct http *s, enum http_map m)
 	}
 }
 
-static int take(struct fdstore *stored, const char *kind, const char *what)
+static int take(
+	const struct http_programs *p, struct fdstore *stored, const char *kind, const char *what)
 {
 	char part[32], name[64];
 
 	snprintf(part, sizeof(part), "%s-%s", kind, what);
-	http_stored_name(name, part);
+	http_stored_name(name, p, part);
 	return fdstore_take(stored, name);
 }
 
-static void push(int fd, const char *kind, const char *what)
+static void push(const struct http_programs *p, int fd, const char *kind, const char *what)
 {
 	char part[32], name[64];
 
 	if (fd < 0)
 		return;
 	snprintf(part, sizeof(part), "%s-%s", kind, what);
-	http_stored_name(name, part);
+	http_stored_name(name, p, part);
 	fdstore_push(fd, name);
 }
 
@@ -100,12 +106,12 @@ static bool adopt(struct http_programs *p, struct fdstore *stored)
 	bool complete = true;
 
 	for (int i = 0; i < HTTP_MAP_COUNT; i++) {
-		p->maps[i] = take(stored, "map", map_names[i]);
+		p->maps[i] = take(p, stored, "map", map_names[i]);
 		complete = complete && p->maps[i] >= 0;
 	}
 	for (int i = 0; i < HTTP_PROGRAM_COUNT; i++) {
-		p->programs[i] = take(stored, "program", programs[i].name);
-		p->links[i] = take(stored, "link", programs[i].name);
+		p->programs[i] = take(p, stored, "program", programs[i].name);
+		p->links[i] = take(p, stored, "link", programs[i].name);
 		complete = complete && (p->programs[i] >= 0 || !programs[i].required);
 	}
 	if (!complete)
@@ -116,10 +122,10 @@ static bool adopt(struct http_programs *p, struct fdstore *stored)
 static void store_all(const struct http_programs *p)
 {
 	for (int i = 0; i < HTTP_MAP_COUNT; i++)
-		push(p->maps[i], "map", map_names[i]);
+		push(p, p->maps[i], "map", map_names[i]);
 	for (int i = 0; i < HTTP_PROGRAM_COUNT; i++) {
-		push(p->programs[i], "program", programs[i].name);
-		push(p->links[i], "link", programs[i].name);
+		push(p, p->programs[i], "program", programs[i].name);
+		push(p, p->links[i], "link", programs[i].name);
 	}
 }
 
@@ -231,6 +237,7 @@ int http_programs_load(struct http_programs *p, struct world *w, struct fdstore 
 	memset(p->maps, -1, sizeof(p->maps));
 	memset(p->programs, -1, sizeof(p->programs));
 	memset(p->links, -1, sizeof(p->links));
+	p->shape = shape_of(w->settings.http_units_max + 1);
 	p->adopted = adopt(p, stored);
 	if (!p->adopted) {
 		r = load(p, w->settings.http_units_max + 1);
@@ -242,6 +249,9 @@ int http_programs_load(struct http_programs *p, struct world *w, struct fdstore 
 			return r;
 		}
 		store_all(p);
+		if (fdstore_has_left(stored, "-http-map-totals"))
+			log_notice("HTTP is counted anew: the tables of the former run have "
+				   "another shape (another version, or MaxHTTPUnits=)");
 	}
 	world_feature(w, "http", true, "requests, status codes and latency of services, measured");
 	for (int i = 0; i < HTTP_PROGRAM_COUNT; i++)

@@ -33,10 +33,11 @@ struct http_programs {
 	int programs[HTTP_PROGRAM_COUNT]; /* owned */
 	int links[HTTP_PROGRAM_COUNT];    /* owned; -1 for those that are attached to cgroups */
 	bool adopted;
+	uint64_t shape; /* of the programs' code and of the maps */
 };
 
 /* 0, or -errno; features "http", "http-queue", "http-ends", "http-oldest" say what there is. */
 int http_programs_load(struct http_programs *p, struct world *w, struct fdstore *stored);
 void http_programs_done(struct http_programs *p);
-/* The name in the FD store: it changes with the programs' code and with the shape of the maps. */
-void http_stored_name(char ret[64], const char *what);
+/* The name in the FD store: another one for another shape, whose maps are of no use. */
+void http_stored_name(char ret[64], const struct http_programs *p, const char *what);

@@ -277,6 +277,9 @@ int kernel_programs_load(
 			return r;
 		}
 		store_all(p);
+		if (fdstore_has_left(stored, "-events"))
+			log_notice("what the kernel has recorded meanwhile is not read: the "
+				   "programs of the former run are another version's");
 	}
 	world_feature(w, "bpf", true, "%s",
 		p->adopted ? "kernel programs of the former run go on" : "kernel programs loaded");

@@ -9,12 +9,13 @@ import subprocess
 import threading
 import time
 
-from harness import (RUN, SLOW, UNIT_DIR, Failure, Unit, case, expect, mendd_pid, metrics, remove, run, run_raw, wait,
-                     wait_mendd_ready, write)
+from harness import (RUN, SLOW, UNIT_DIR, Failure, Unit, case, expect, expect_text, journal, mendd_pid, metrics, remove,
+                     run, run_raw, wait, wait_mendd_ready, write)
 from http_client import MAPPED, V4, V6, Client, message, once
 from http_servers import can_connect
 from http_truth import HTTP, Counts, Seen, Truth, expect_server, http_unit, port_of, server_says
 
+CONF = "/etc/mendd/mendd.conf.d/60-http.conf"
 
 
 class Load:
@@ -192,6 +193,41 @@ def mendd_away(t):
                                          "--value").strip(), "auto-restart")
     wait_mendd_ready(pid)
     truth.check(tally)
+
+
+@case("HTTP: MaxHTTPUnits=: who finds no place is said to; another number is a clean start that the log tells of", alone=True)
+def places(t):
+    first, second = http_unit(t), http_unit(t, "second")
+
+    def restart(conf):
+        remove(CONF)
+        if conf:
+            write(CONF, conf)
+        pid, begin = mendd_pid(), time.time()
+        run("systemctl", "restart", "mendd.service")
+        wait_mendd_ready(pid)
+        return [r for r in journal("_SYSTEMD_UNIT=mendd.service", since=begin)
+                if "HTTP is counted anew" in r["MESSAGE"]]
+
+    def ask(u, n):
+        tally = Counts()
+        for _ in range(n):
+            once(u.port, "GET", "/status/200", tally=tally)
+        return tally
+
+    Truth(first).check(ask(first, 3))
+    t.cleanup(restart, "")
+    expect("what the log says", len(restart("[Mendd]\nMaxHTTPUnits=2\n")), 1)
+    # mendd's own metrics are HTTP too, and take the other place.
+    expect("counts of the former run", sum(Seen(first.name).requests.values()), 0)
+    Truth(first).check(ask(first, 2))
+    Truth(second).check({}, untracked={"table_full": sum(ask(second, 2).values())})
+    expect_text("the record", second.wait_record("http-full")["MESSAGE"], "not measured", "MaxHTTPUnits=")
+    expect("a restart with the same number", restart("[Mendd]\nMaxHTTPUnits=2\n"), [])
+    expect("it goes on counting", sum(Seen(first.name).requests.values()), 2)
+    expect("what the log says", len(restart("")), 1)
+    for u in (first, second):
+        Truth(u).check(ask(u, 2))
 
 
 @case("HTTP: a delegated unit, whose processes live in a cgroup below its own")
