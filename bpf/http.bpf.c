@@ -169,12 +169,13 @@ int BPF_PROG(http_read, struct sock *sk)
 		return 0;
 	now = bpf_ktime_get_ns();
 	for (int i = 0; i < HTTP_PENDING && read != arrived; i++) {
-		c->queue_ns = now - arrival_of(c, read);
+		c->queue_ns = time_from(arrival_of(c, read), now);
 		observe(d, HTTP_QUEUE, HTTP_CLASS_OTHER, c->queue_ns, 1);
 		read++;
 	}
 	if ((s32)(arrived - read) > 0)
-		observe(d, HTTP_QUEUE, HTTP_CLASS_OTHER, now - c->late_ns, arrived - read);
+		observe(d, HTTP_QUEUE, HTTP_CLASS_OTHER, time_from(c->late_ns, now),
+			arrived - read);
 	c->read = arrived;
 	return 0;
 }

@@ -9,6 +9,8 @@
 #include "../../bpf/http.bpf.c"
 #include "http_any.h"
 
+_Static_assert(ANY_SERVER == ROLE_SERVER, "what a report says of a connection");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, ANY_SUBJECTS);

@@ -12,6 +12,7 @@ enum {
 	ANY_JOINED = 0x200,
 	ANY_BEGIN_KNOWN = 0x400, /* .in_next says where, as TCP does of its sockets */
 	ANY_UNIT = 1,
+	ANY_SERVER = 2, /* the role, of enum role */
 };
 
 /* A connection after its last packet. */
