@@ -36,6 +36,8 @@ static void send_at(struct dialogue *d, int side, uint32_t sequence, const void 
 	struct http_any *any = d->f->any;
 	struct test_packet p;
 
+	if (n == 0)
+		return;
 	packet_segment(&p, sequence & 1, sequence, TCP_FLAG_ACK, data, n);
 	run(bpf_program__fd(side == IN ? any->progs.any_in : any->progs.any_out), &p, d->mark, 0);
 	check_in_flight(d->f, 0, "in a case");
@@ -328,6 +330,43 @@ static void test_lengths(struct fixture *f)
 	puts("ok: lengths that cannot be read");
 }
 
+/* As many messages, chunks and lines as a packet has room for, and what comes behind them. */
+static void test_tiny(struct fixture *f)
+{
+	static const struct {
+		int side;
+		const char *before, *again, *after;
+		uint64_t started, finished; /* 0 started: one for each .again, and two */
+	} cases[] = {
+		{ IN, "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", "1\nX",
+			"0\r\n\r\nGET / HTTP/1.1\r\n\r\n", 3, 0 },
+		{ OUT, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "1\r\nX\r\n",
+			"0\r\n\r\n", 1, 1 },
+		{ IN, "", "\n", "GET / HTTP/1.1\r\n\r\n", 2, 0 },
+		{ IN, "GET / HTTP/1.1\r\n", "ab\n", "\r\nGET / HTTP/1.1\r\n\r\n", 3, 0 },
+		{ IN, "", "GET / HTTP/1.1\n\n", "GET / HTTP/1.1\r\n\r\n", 0, 0 },
+		{ OUT, "", "HTTP/1.1 103 \n\n", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 1,
+			1 },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		size_t once = strlen(cases[i].again), n = 1900 / once;
+		char text[2000];
+		struct dialogue d;
+
+		start(&d, f, 1);
+		say(&d, IN, "GET / HTTP/1.1\r\n\r\n");
+		say(&d, cases[i].side, cases[i].before);
+		for (size_t at = 0; at < n; at++)
+			memcpy(text + at * once, cases[i].again, once);
+		memcpy(text + n * once, cases[i].after, strlen(cases[i].after) + 1);
+		say(&d, cases[i].side, text);
+		expect(f, "tiny messages", cases[i].started ? cases[i].started : n + 2,
+			cases[i].finished, 0);
+	}
+	puts("ok: tiny messages");
+}
+
 /* After bytes were missed: what comes again then is no new message. */
 static void test_lost(struct fixture *f)
 {
@@ -461,6 +500,7 @@ int main(int argc, char **argv)
 		test_gaps(&f);
 		test_deep(&f);
 		test_lengths(&f);
+		test_tiny(&f);
 		test_lost(&f);
 		test_joined(&f);
 	}
