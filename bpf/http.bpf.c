@@ -206,6 +206,11 @@ int BPF_PROG(http_state, struct sock *sk, int old_state, int new_state)
 	c = bpf_sk_storage_get(&connections, sk, NULL, 0);
 	if (!c)
 		return 0;
+	/* Another connection of the same socket: connect(2) after AF_UNSPEC or a refusal. */
+	if (new_state == TCP_SYN_SENT || new_state == TCP_LISTEN) {
+		bpf_sk_storage_delete(&connections, sk);
+		return 0;
+	}
 	t = totals_of(c->unit);
 	if (c->role != ROLE_SERVER) {
 		/* A request that arrived while another CPU gave up what was open. */
@@ -227,12 +232,13 @@ int BPF_PROG(http_state, struct sock *sk, int old_state, int new_state)
 			count(&t->incomplete[why_incomplete(c, sk) & 3]);
 		answer_ends(c, t, bpf_ktime_get_ns());
 	}
+	/* First this, as in give_up(): ingress may be at it on another CPU. */
+	c->role = ROLE_UNTRACKED;
 	open = __sync_lock_test_and_set(&c->open, 0);
 	if (open) {
 		__sync_fetch_and_add(&t->finished, open);
 		__sync_fetch_and_add(&t->incomplete[why_incomplete(c, sk) & 3], open);
 	}
-	c->role = ROLE_UNTRACKED;
 	return 0;
 }
 

@@ -56,7 +56,9 @@ static void say_body(struct dialogue *d, int side, size_t n, size_t most)
 {
 	static char body[1000];
 
-	memset(body, '\n', sizeof(body));
+	/* Requests and answers, which are none. */
+	for (size_t i = 0; i < sizeof(body); i++)
+		body[i] = "GET / HTTP/1.1\r\n\r\nHTTP/1.1 200 OK\r\n\r\n"[i % 37];
 	while (n > 0) {
 		size_t now = n < most ? n : most;
 
@@ -394,6 +396,22 @@ static void test_lost(struct fixture *f)
 	expect(f, "an answer that comes again after bytes were lost", 3, 2, 1);
 	say(&d, OUT, answer);
 	expect(f, "the request after bytes were lost", 3, 3, 1);
+	/* With much of a body to come, and of a chunk. */
+	for (int i = 0; i < 2; i++) {
+		const char *length =
+			i ? "Transfer-Encoding: chunked\r\n\r\n1000" : "Content-Length: 1000";
+
+		say(&d, IN, request);
+		say(&d, OUT, "HTTP/1.1 200 OK\r\n");
+		say(&d, OUT, length);
+		say(&d, OUT, i ? "\r\n" : "\r\n\r\n");
+		d.next[OUT] += 10000;
+		say(&d, OUT, "x");
+		say(&d, IN, request);
+		say(&d, OUT, answer);
+		expect(f, "the request after a body was lost", 5 + 2 * (uint64_t)i,
+			5 + 2 * (uint64_t)i, 2 + (uint64_t)i);
+	}
 	puts("ok: after bytes were lost");
 }
 
