@@ -86,7 +86,7 @@ static __always_inline void take_packet(
 	if (p->flags & (TCP_FIN | TCP_RST)) {
 		/* A reset that TCP will not believe changes nothing. */
 		if (ingress && !c->server_gone &&
-			(!c->in.known || (s32)(p->sequence - c->in.next) <= WINDOW_MAX))
+			(!c->in.known || p->sequence + p->length - c->in.next <= WINDOW_MAX))
 			c->client_gone = 1;
 		else if (!ingress && c->out.stream.stage == HTTP_UNTIL_CLOSE &&
 			 c->role == ROLE_SERVER)

@@ -32,6 +32,7 @@ static __always_inline void report(
 	r->packets++;
 	r->role = c->role;
 	r->open = c->open;
+	r->client_gone = c->client_gone;
 	r->waiting = c->ahead.length;
 	r->in_next = c->in.next;
 	r->out_next = c->out.next;

@@ -24,7 +24,7 @@ struct any_report {
 	__u32 in_next, out_next;
 	__u32 offset, length; /* of the last packet's payload */
 	__u32 unit;           /* of the listener that any_early was asked by */
-	__u32 reserved;
+	__u32 client_gone;
 };
 
 #endif

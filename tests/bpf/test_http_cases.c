@@ -415,6 +415,37 @@ static void test_lost(struct fixture *f)
 	puts("ok: after bytes were lost");
 }
 
+/* A FIN or RST that TCP will believe is the client's end; others are not. */
+static void test_ends(struct fixture *f)
+{
+	static const struct {
+		int32_t from; /* the next byte */
+		uint8_t flags;
+		const char *data;
+		bool gone;
+	} cases[] = { { 0, TCP_FLAG_RST, "", true }, { 0, TCP_FLAG_FIN, "", true },
+		{ 10, TCP_FLAG_RST, "", true }, { -1, TCP_FLAG_RST, "", false },
+		{ -18, TCP_FLAG_RST, "", false }, { -(1 << 30), TCP_FLAG_RST, "", false },
+		{ 1 << 30, TCP_FLAG_RST, "", false }, { -2, TCP_FLAG_FIN, "\r\n", true },
+		{ 0, TCP_FLAG_FIN, "\r\n", true }, { -4, TCP_FLAG_FIN, "\r\n", false } };
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct test_packet p;
+		struct dialogue d;
+
+		start(&d, f, 1);
+		say(&d, IN, "GET / HTTP/1.1\r\n\r\n");
+		packet_segment(&p, false, d.next[IN] + (uint32_t)cases[i].from,
+			cases[i].flags | TCP_FLAG_ACK, cases[i].data, strlen(cases[i].data));
+		run(bpf_program__fd(f->any->progs.any_in), &p, d.mark, 0);
+		expect(f, "ends", 1, 0, 0);
+		if (f->reports[0].client_gone != cases[i].gone)
+			fail("flags %x at %d: the client is%s gone", cases[i].flags, cases[i].from,
+				cases[i].gone ? " not" : "");
+	}
+	puts("ok: ends");
+}
+
 /* Met in the middle: words are no methods. */
 static void test_joined(struct fixture *f)
 {
@@ -521,6 +552,7 @@ int main(int argc, char **argv)
 		test_tiny(&f);
 		test_lost(&f);
 		test_joined(&f);
+		test_ends(&f);
 	}
 	unload(&f);
 	return 0;
