@@ -86,7 +86,7 @@ static __always_inline void take_packet(
 	if (p->flags & (TCP_FIN | TCP_RST)) {
 		/* A reset that TCP will not believe changes nothing. */
 		if (ingress && !c->server_gone &&
-			(!c->in.known || (s32)(p->sequence - c->in.next) <= WINDOW_MAX))
+			(!c->in.known || p->sequence + p->length - c->in.next <= WINDOW_MAX))
 			c->client_gone = 1;
 		else if (!ingress && c->out.stream.stage == HTTP_UNTIL_CLOSE &&
 			 c->role == ROLE_SERVER)
@@ -169,12 +169,13 @@ int BPF_PROG(http_read, struct sock *sk)
 		return 0;
 	now = bpf_ktime_get_ns();
 	for (int i = 0; i < HTTP_PENDING && read != arrived; i++) {
-		c->queue_ns = now - arrival_of(c, read);
+		c->queue_ns = time_from(arrival_of(c, read), now);
 		observe(d, HTTP_QUEUE, HTTP_CLASS_OTHER, c->queue_ns, 1);
 		read++;
 	}
 	if ((s32)(arrived - read) > 0)
-		observe(d, HTTP_QUEUE, HTTP_CLASS_OTHER, now - c->late_ns, arrived - read);
+		observe(d, HTTP_QUEUE, HTTP_CLASS_OTHER, time_from(c->late_ns, now),
+			arrived - read);
 	c->read = arrived;
 	return 0;
 }
@@ -205,6 +206,11 @@ int BPF_PROG(http_state, struct sock *sk, int old_state, int new_state)
 	c = bpf_sk_storage_get(&connections, sk, NULL, 0);
 	if (!c)
 		return 0;
+	/* Another connection of the same socket: connect(2) after AF_UNSPEC or a refusal. */
+	if (new_state == TCP_SYN_SENT || new_state == TCP_LISTEN) {
+		bpf_sk_storage_delete(&connections, sk);
+		return 0;
+	}
 	t = totals_of(c->unit);
 	if (c->role != ROLE_SERVER) {
 		/* A request that arrived while another CPU gave up what was open. */
@@ -226,12 +232,13 @@ int BPF_PROG(http_state, struct sock *sk, int old_state, int new_state)
 			count(&t->incomplete[why_incomplete(c, sk) & 3]);
 		answer_ends(c, t, bpf_ktime_get_ns());
 	}
+	/* First this, as in give_up(): ingress may be at it on another CPU. */
+	c->role = ROLE_UNTRACKED;
 	open = __sync_lock_test_and_set(&c->open, 0);
 	if (open) {
 		__sync_fetch_and_add(&t->finished, open);
 		__sync_fetch_and_add(&t->incomplete[why_incomplete(c, sk) & 3], open);
 	}
-	c->role = ROLE_UNTRACKED;
 	return 0;
 }
 

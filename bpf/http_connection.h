@@ -58,7 +58,8 @@ struct connection {
 	u8 client_gone; /* it has sent FIN or RST, before the server did */
 	u8 server_gone; /* the other way round */
 	u8 server_died; /* closed for a process that ended */
-	u8 reserved[17];
+	u8 was;         /* enum role before bytes were lost; 0: there was none */
+	u8 reserved[16];
 	/*
 	 * Requests so far: arrived (written by ingress), answered (egress), read; ingress and
 	 * egress may run on two CPUs at the same time. Either may find that up to .dropped nothing
@@ -192,11 +193,12 @@ static __always_inline void finish_one(struct connection *c, struct http_totals 
 /* Only connections that the unit accepted are counted; what it does as a client is its own. */
 static __always_inline void give_up(struct connection *c, struct http_totals *t, u32 reason)
 {
-	drop_requests(c, t);
 	if (c->role != ROLE_CLIENT && !c->connecting && reason < HTTP_UNTRACKED_REASONS)
 		count(&t->untracked[reason]);
 	c->reason = (u8)reason;
+	/* First this: who adds a request after what is open was dropped will see it. */
 	c->role = ROLE_UNTRACKED;
+	drop_requests(c, t);
 }
 
 static __always_inline void begin_anew(struct direction *d)
@@ -205,7 +207,6 @@ static __always_inline void begin_anew(struct direction *d)
 	d->stream.seen = 0;
 	d->stream.head = 0;
 	d->stream.flags = 0;
-	d->known = 0;
 }
 
 /* Bytes were missed: wait for the next request that begins with a segment. */

@@ -108,15 +108,21 @@ static __always_inline u32 class_of(u16 status)
 	return status >= 200 && status < 600 ? status / 100 - 1 : HTTP_CLASS_OTHER;
 }
 
+/*
+ * An answer may begin before its request has ended, and clocks are those of two CPUs: that has
+ * taken no time.
+ */
+static __always_inline u64 time_from(u64 begin, u64 end)
+{
+	return (s64)(end - begin) > 0 ? end - begin : 0;
+}
+
 /* The same duration n times. */
 static __always_inline void observe(struct http_detail *d, u32 clock, u32 class, u64 ns, u32 n)
 {
 	u64 *buckets = d->histograms[0][0], *sums = d->sums_ns[0];
 	u32 row = clock * HTTP_CLASSES + class;
 
-	/* Clocks of two CPUs: what began a moment ago elsewhere has taken no time. */
-	if ((s64)ns < 0)
-		ns = 0;
 	__sync_fetch_and_add(&buckets[bounded(row * HTTP_BUCKETS + bucket_of(ns),
 				     HTTP_CLOCKS * HTTP_CLASSES * HTTP_BUCKETS)],
 		n);

@@ -317,13 +317,16 @@ static __always_inline int http_status_line(struct http_stream *s)
 	return s->status >= 100;
 }
 
-/* Decimal digits behind "content-length:". */
-static __always_inline void http_content_length(struct http_stream *s)
+/*
+ * Decimal digits behind "content-length:". 0: there are none, or too many, or more behind what is
+ * kept, or another length than before: then nobody knows where the next message begins.
+ */
+static __always_inline int http_content_length(struct http_stream *s)
 {
 	__u64 value = 0;
-	__u32 digits = 0;
+	__u32 digits = 0, at;
 
-	for (__u32 at = 15; at < HTTP_LINE && at < s->seen; at++) {
+	for (at = 15; at < HTTP_LINE && at < s->seen; at++) {
 		char c = s->line[at];
 
 		if (c >= '0' && c <= '9') {
@@ -332,10 +335,12 @@ static __always_inline void http_content_length(struct http_stream *s)
 		} else if (digits || (c != ' ' && c != '\t'))
 			break;
 	}
-	if (digits && digits < 19) {
-		s->length = value;
-		s->flags |= HTTP_FLAG_LENGTH;
-	}
+	if (!digits || digits > 18 || at == HTTP_LINE ||
+		(s->flags & HTTP_FLAG_LENGTH && s->length != value))
+		return 0;
+	s->length = value;
+	s->flags |= HTTP_FLAG_LENGTH;
+	return 1;
 }
 
 /* Hexadecimal digits at the beginning of the line; -1: there is none, or too many. */
@@ -418,9 +423,13 @@ static __always_inline enum http_event http_line_end(struct http_stream *s)
 	case HTTP_HEADERS:
 		if (s->seen == 0)
 			return HTTP_HEAD_DONE;
-		if (http_is_content_length(s))
-			http_content_length(s);
-		else if (http_is_transfer_encoding(s))
+		if (http_is_content_length(s)) {
+			if (http_content_length(s))
+				return HTTP_NOTHING;
+			s->stage = HTTP_FOREIGN;
+			return HTTP_NOT_HTTP;
+		}
+		if (http_is_transfer_encoding(s))
 			s->flags |= HTTP_FLAG_CHUNKED; /* the last coding is always chunked */
 		else if (http_is_traceparent(s) && s->line[12] == ' ' && s->line[15] == '-')
 			http_copy(s->trace_id, s->line + 16, HTTP_TRACE_ID);

@@ -90,6 +90,9 @@ static __always_inline void request_arrives(struct walk *w)
 		c->method[at] = w->d->stream.method;
 		c->route[at] = route;
 	} else {
+		/* Kept there is one whose number ends in the same byte, 256 before this one. */
+		if (c->kept[at] == (u8)c->arrived)
+			c->kept[at]++;
 		c->late_ns = w->now;
 		c->late_method[c->arrived & METHODS_MASK] = w->d->stream.method;
 		c->late_route = route;
@@ -108,7 +111,7 @@ static __always_inline void answer_ends(struct connection *c, struct http_totals
 		return;
 	d = detail_of(t);
 	if (d)
-		observe(d, HTTP_DURATION, class_of(c->answer_status), now - arrival, 1);
+		observe(d, HTTP_DURATION, class_of(c->answer_status), time_from(arrival, now), 1);
 	c->answered_ns = 0;
 	finish_one(c, t);
 }
@@ -131,7 +134,7 @@ static __always_inline bool answer_begins(struct walk *w)
 	if (c->joined)
 		c->joined = 0;
 	method = method_of(c, answered);
-	took = c->begin_ns - arrival;
+	took = time_from(arrival, c->begin_ns);
 	d = detail_of(w->t);
 	if (d) {
 		observe(d, HTTP_FIRST_BYTE, class_of(status), took, 1);

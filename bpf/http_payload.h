@@ -54,8 +54,8 @@ static __always_inline int old_bytes(struct walk *w, const struct packet *p)
 	}
 	if (beyond > WINDOW_MAX)
 		return -1;
-	if (beyond > 0) {
-		/* Of a body it does not matter what was missing. */
+	/* Of a body it does not matter what was missing. */
+	if (beyond > 0 && s->stage != HTTP_UNTIL_CLOSE) {
 		if (!http_wants_lines(s) && s->left >= (u64)beyond)
 			on_event(w, http_skip(s, beyond));
 		else if (w->ingress && !has_missed(w, d->next)) {
@@ -82,14 +82,17 @@ static __always_inline bool is_http2_settings(const char *b)
 static __always_inline void find_role(struct connection *c, struct http_totals *t,
 	struct __sk_buff *skb, u32 at, u32 length, bool ingress)
 {
+	u8 role = ingress ? ROLE_SERVER : ROLE_CLIENT;
 	char first[8] = {};
 
 	if (length >= 8)
 		bpf_skb_load_bytes(skb, at, first, 8);
 	else
 		bpf_skb_load_bytes(skb, at, first, 1);
-	if (c->role == ROLE_JOINED && !begins_with_method(first))
-		return; /* in the middle of something */
+	/* In the middle of something; or on the other side than before, and then it is none. */
+	if (c->role == ROLE_JOINED &&
+		(http_method_of(first) == HTTP_OTHER || (c->was && c->was != role)))
+		return;
 	if (c->role == ROLE_NEW && ingress == (bool)c->connecting) {
 		/* The side that was called speaks first: mail, databases, shells. */
 		give_up(c, t,
@@ -110,9 +113,31 @@ static __always_inline void find_role(struct connection *c, struct http_totals *
 		return;
 	}
 	c->joined = c->role == ROLE_JOINED;
-	c->role = ingress ? ROLE_SERVER : ROLE_CLIENT;
+	c->role = c->was = role;
 	if (ingress)
 		c->out.stream.flags = HTTP_FLAG_RESPONSE;
+}
+
+/*
+ * What is not followed may come again: only the sequence numbers say that it is not new. A request
+ * is met at the beginning of a segment.
+ */
+static __always_inline void join_conversation(struct connection *c, struct http_totals *t,
+	struct __sk_buff *skb, const struct packet *p, bool ingress)
+{
+	struct direction *d = ingress ? &c->in : &c->out;
+	u32 end = p->sequence + p->length;
+	s32 beyond = d->known ? (s32)(p->sequence - d->next) : 0;
+
+	if (beyond > WINDOW_MAX)
+		return;
+	if (beyond >= 0)
+		find_role(c, t, skb, p->offset, p->length, ingress);
+	if (c->role != ROLE_JOINED)
+		d->next = p->sequence;
+	else if (beyond >= 0 || (s32)(end - d->next) > 0)
+		d->next = end;
+	d->known = 1;
 }
 
 /* The first bytes of a connection, if these are they: others may have overtaken them. */
@@ -166,13 +191,15 @@ __attribute__((noinline)) int take_payload(struct __sk_buff *skb, struct connect
 
 	if (!c || !t || !p)
 		return 0;
-	if (c->role == ROLE_NEW || c->role == ROLE_JOINED)
+	if (c->role == ROLE_NEW)
 		begin_conversation(c, t, skb, p, ingress);
+	else if (c->role == ROLE_JOINED)
+		join_conversation(c, t, skb, p, ingress);
 	/* What a peer answers is not looked at. */
 	if (c->role != ROLE_SERVER && (c->role != ROLE_CLIENT || ingress))
 		return 0;
 	d = ingress ? &c->in : &c->out;
-	if (passes_by(d, p) && !c->ahead.length)
+	if (!c->ahead.length && passes_by(d, p))
 		return 0;
 	w = (struct walk) { .skb = skb, .c = c, .t = t, .d = d, .ingress = ingress };
 	w.now = bpf_ktime_get_ns();
@@ -202,6 +229,9 @@ __attribute__((noinline)) int take_payload(struct __sk_buff *skb, struct connect
 		lose_track(c, t);
 	else if (w.failed)
 		give_up(c, t, w.failed - 1);
+	/* By another CPU, while this one was at it: what it has found is not in flight. */
+	if (c->role != ROLE_SERVER && c->open)
+		drop_requests(c, t);
 	return 0;
 }
 

@@ -150,6 +150,7 @@ static void forget(struct http_source *s, struct place *p)
 	uint32_t detail = (uint32_t)t->detail;
 
 	hash_remove_u64(&s->places, p->name_hash);
+	t->routes_max = 0; /* the kernel adds no more */
 	if (t->routes)
 		http_routes_forget(&s->routes, p->unit);
 	memset(t, 0, sizeof(*t));
@@ -169,12 +170,28 @@ void http_source_forget(struct http_source *s, const char *unit)
 		forget(s, p);
 }
 
+/* Cgroups that ended while nobody was mendd. */
+static void forget_members(struct http_source *s)
+{
+	int map = s->programs.maps[HTTP_MAP_MEMBERS];
+	uint64_t cgroup, next;
+	bool more = bpf_map_get_next_key(map, NULL, &next) == 0;
+
+	while (more) {
+		cgroup = next;
+		more = bpf_map_get_next_key(map, &cgroup, &next) == 0;
+		if (!hash_get_u64(&s->attached, cgroup))
+			bpf_map_delete_elem(map, &cgroup);
+	}
+}
+
 void http_source_settle(struct http_source *s)
 {
 	size_t cursor = 0;
 	struct place *p;
 
 	s->stored = NULL;
+	forget_members(s);
 	while ((p = hash_next(&s->places, &cursor)))
 		if (!p->state)
 			forget(s, p);
@@ -207,12 +224,25 @@ static void free_attached(struct attached *a)
 	free(a);
 }
 
+/* Its links, here and in the store: there they would keep the programs attached. */
+static void detach(struct http_source *s, struct attached *a)
+{
+	char name[64];
+
+	for (int i = 0; i < DIRECTIONS; i++) {
+		link_name(name, s, i, a->cgroup);
+		fdstore_remove(name);
+	}
+	free_attached(a);
+}
+
 int http_source_attach(struct http_source *s, const char *unit, uint64_t cgroup, const char *path)
 {
 	struct place *p = place_of(s, unit);
 	_cleanup_close_ int fd = -1;
 	char full[640];
 	struct attached *a;
+	struct stat st;
 	int r;
 
 	if (!p)
@@ -221,8 +251,10 @@ int http_source_attach(struct http_source *s, const char *unit, uint64_t cgroup,
 		return 0;
 	snprintf(full, sizeof(full), CGROUP_ROOT "%s", path);
 	fd = open(full, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
+	if (fd < 0 || fstat(fd, &st) < 0)
 		return -errno;
+	if (st.st_ino != cgroup)
+		return -ENOENT; /* the next one of this name, which comes by itself */
 	a = calloc(1, sizeof(*a));
 	if (!a)
 		return -ENOMEM;
@@ -234,24 +266,20 @@ int http_source_attach(struct http_source *s, const char *unit, uint64_t cgroup,
 		r = a->links[i] = attach_one(s, i, cgroup, fd);
 	if (r >= 0)
 		r = hash_put_u64(&s->attached, cgroup, a);
-	if (r < 0)
-		free_attached(a);
+	if (r < 0) {
+		bpf_map_delete_elem(s->programs.maps[HTTP_MAP_MEMBERS], &cgroup);
+		detach(s, a);
+	}
 	return r < 0 ? r : 0;
 }
 
 void http_source_detach(struct http_source *s, uint64_t cgroup)
 {
 	struct attached *a = hash_remove_u64(&s->attached, cgroup);
-	char name[64];
 
 	bpf_map_delete_elem(s->programs.maps[HTTP_MAP_MEMBERS], &cgroup);
-	if (!a)
-		return;
-	for (int i = 0; i < DIRECTIONS; i++) {
-		link_name(name, s, i, cgroup);
-		fdstore_remove(name);
-	}
-	free_attached(a);
+	if (a)
+		detach(s, a);
 }
 
 void http_source_refresh(struct http_source *s)
@@ -413,6 +441,8 @@ int http_source_new(struct http_source **ret, struct world *w, struct fdstore *s
 		free(s);
 		return r;
 	}
+	if (!s->programs.adopted)
+		s->stored = NULL; /* links there count into other maps than these */
 	r = map_all(s);
 	if (r >= 0)
 		r = find_places(s);

@@ -9,6 +9,8 @@
 #include "../../bpf/http.bpf.c"
 #include "http_any.h"
 
+_Static_assert(ANY_SERVER == ROLE_SERVER, "what a report says of a connection");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, ANY_SUBJECTS);
@@ -30,6 +32,7 @@ static __always_inline void report(
 	r->packets++;
 	r->role = c->role;
 	r->open = c->open;
+	r->client_gone = c->client_gone;
 	r->waiting = c->ahead.length;
 	r->in_next = c->in.next;
 	r->out_next = c->out.next;

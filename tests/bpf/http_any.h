@@ -12,6 +12,7 @@ enum {
 	ANY_JOINED = 0x200,
 	ANY_BEGIN_KNOWN = 0x400, /* .in_next says where, as TCP does of its sockets */
 	ANY_UNIT = 1,
+	ANY_SERVER = 2, /* the role, of enum role */
 };
 
 /* A connection after its last packet. */
@@ -23,7 +24,7 @@ struct any_report {
 	__u32 in_next, out_next;
 	__u32 offset, length; /* of the last packet's payload */
 	__u32 unit;           /* of the listener that any_early was asked by */
-	__u32 reserved;
+	__u32 client_gone;
 };
 
 #endif

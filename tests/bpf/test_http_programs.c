@@ -10,168 +10,13 @@
  *
  * The seed is printed. Exit status 77: the kernel has no such programs, or they are refused here.
  */
-#include "../../daemon/state/http.h"
-#include "http_any.h"
-#include "packet.h"
+#include "fixture.h"
 
-#include <bpf/bpf.h>
-#include <bpf/libbpf.h>
-#include <errno.h>
-#include <getopt.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
-#include "http.skel.h"
-#include "http_any.skel.h"
-
-enum { SKIPPED = 77, PASSES = 1 };
-
-struct fixture {
-	struct http *http;
-	struct http_any *any;
-	struct http_totals *totals;  /* mapped */
-	struct http_detail *details; /* mapped */
-	struct any_report *reports;  /* mapped */
-	struct random random;
-	unsigned int runs;
-	bool pages; /* packets may have a part that is not linear */
-};
-
-static void __attribute__((format(printf, 1, 2), noreturn)) fail(const char *format, ...)
-{
-	va_list list;
-
-	va_start(list, format);
-	fputs("not ok: ", stdout);
-	vprintf(format, list);
-	puts("");
-	va_end(list);
-	exit(1);
-}
-
-static void dump(const struct test_packet *p)
-{
-	for (size_t i = 0; i < p->size; i++)
-		printf("%02x%s", p->bytes[i], i % 32 == 31 ? "\n" : "");
-	puts("");
-}
-
-/* Runs a program over a packet; what must hold of every run holds. linear: of its bytes, so many
- * are not in pages; 0: all. */
-static void run(int program, const struct test_packet *p, uint32_t mark, uint32_t linear)
-{
-	struct __sk_buff context = { .mark = mark, .data_end = linear };
-	uint8_t after[PACKET_MAX];
-	LIBBPF_OPTS(bpf_test_run_opts, o, .data_in = p->bytes, .data_size_in = (__u32)p->size,
-		.data_out = after, .data_size_out = sizeof(after), .ctx_in = &context,
-		.ctx_size_in = sizeof(context));
-	int r = bpf_prog_test_run_opts(program, &o);
-
-	/* Newer kernels refuse to run what is shorter than an IP header; it never gets that far. */
-	if (r == -EINVAL && p->size < ETHERNET + 40)
-		return;
-	if (r < 0) {
-		dump(p);
-		fail("a packet of %zu bytes (%u linear) cannot be run: %s", p->size, linear,
-			strerror(-r));
-	}
-	if (o.retval != PASSES) {
-		dump(p);
-		fail("a packet of %zu bytes gets %u", p->size, o.retval);
-	}
-	/* The Ethernet header, which these programs do not get, comes back empty. */
-	if (o.data_size_out != p->size ||
-		memcmp(after + ETHERNET, p->bytes + ETHERNET, p->size - ETHERNET) != 0) {
-		dump(p);
-		fail("a packet of %zu bytes has been changed (there are %u)", p->size,
-			o.data_size_out);
-	}
-}
-
-/* --- the programs as they are attached ---------------------------------------------------------
- */
-
-static int open_programs(struct fixture *f)
-{
-	uint64_t bounds[HTTP_BOUNDS];
-	int r;
-
-	f->http = http__open();
-	f->any = http_any__open();
-	if (!f->http || !f->any)
-		return -errno;
-	http_bounds_ns(bounds);
-	for (unsigned int i = 0; i < HTTP_BOUNDS; i++)
-		f->any->rodata->bounds[i] = bounds[i];
-	for (unsigned int code = 0; code < sizeof(f->any->rodata->code_place); code++)
-		f->any->rodata->code_place[code] = (__u8)http_place_of_code(code);
-	bpf_program__set_autoload(f->any->progs.http_in, false);
-	bpf_program__set_autoload(f->any->progs.http_out, false);
-	bpf_program__set_autoload(f->any->progs.http_read, false);
-	bpf_program__set_autoload(f->any->progs.http_state, false);
-	bpf_program__set_autoload(f->any->progs.http_walk, false);
-	r = http__load(f->http);
-	return r < 0 ? r : http_any__load(f->any);
-}
-
-static void *map_array(struct bpf_map *map, size_t n, size_t size)
-{
-	void *p = mmap(NULL, n * size, PROT_READ | PROT_WRITE, MAP_SHARED, bpf_map__fd(map), 0);
-
-	if (p == MAP_FAILED)
-		fail("mmap: %m");
-	return p;
-}
-
-/* Whether test runs take packets of which a part is in pages, as those of newer kernels do. */
-static bool has_pages(int program)
-{
-	uint8_t packet[200] = { [12] = 8 };
-	struct __sk_buff context = { .data_end = 100 };
-	LIBBPF_OPTS(bpf_test_run_opts, o, .data_in = packet, .data_size_in = sizeof(packet),
-		.ctx_in = &context, .ctx_size_in = sizeof(context));
-
-	return bpf_prog_test_run_opts(program, &o) == 0;
-}
-
-static void load(struct fixture *f)
-{
-	int r;
-
-	if (libbpf_probe_bpf_helper(BPF_PROG_TYPE_CGROUP_SKB, BPF_FUNC_loop, NULL) == 0 &&
-		geteuid() == 0) {
-		puts("skipped: this kernel has no bpf_loop (5.17), or BPF is refused");
-		exit(SKIPPED);
-	}
-	r = open_programs(f);
-	if (r == -EPERM) { /* EACCES is what the verifier says of a mistake */
-		printf("skipped: BPF is refused here: %s\n", strerror(-r));
-		exit(SKIPPED);
-	}
-	if (r < 0)
-		fail("the kernel refuses the programs: %s", strerror(-r));
-	f->totals = map_array(f->any->maps.totals, HTTP_UNITS, sizeof(*f->totals));
-	f->details = map_array(f->any->maps.details, 2, sizeof(*f->details));
-	f->reports = map_array(f->any->maps.reports, ANY_SUBJECTS, sizeof(*f->reports));
-	f->pages = has_pages(bpf_program__fd(f->any->progs.any_in));
-	printf("packets with a part in pages: %s\n", f->pages ? "yes" : "not on this kernel");
-}
-
-static uint32_t any_linear(struct fixture *f, const struct test_packet *p)
-{
-	uint32_t all = (uint32_t)p->size - ETHERNET;
-
-	/* The kernel wants the Ethernet header in the linear part, and something behind it. */
-	return f->pages && all > 1 && random_once(&f->random, 4)
-		       ? 1 + random_below(&f->random, all - 1)
-		       : 0;
-}
 
 /* Their socket is none of TCP: they have to see that, whatever the packet says. */
 static void test_attached(struct fixture *f)
@@ -191,47 +36,6 @@ static void test_attached(struct fixture *f)
 
 /* --- any packet at a connection in any state ---------------------------------------------------
  */
-
-static void begin(struct fixture *f, uint32_t subject, uint32_t first)
-{
-	static uint8_t zero[1 << 16];
-	size_t size = bpf_map__value_size(f->any->maps.subjects);
-
-	if (size > sizeof(zero) || bpf_map__update_elem(f->any->maps.subjects, &subject,
-					   sizeof(subject), zero, size, BPF_ANY) < 0)
-		fail("cannot reset a connection of %zu bytes: %m", size);
-	memset(&f->reports[subject], 0, sizeof(f->reports[subject]));
-	f->reports[subject].in_next = first;
-}
-
-static void reset_counts(struct fixture *f)
-{
-	memset(&f->totals[ANY_UNIT], 0, sizeof(f->totals[0]));
-	memset(&f->details[1], 0, sizeof(f->details[1]));
-	f->totals[ANY_UNIT].name_hash = 1;
-	f->totals[ANY_UNIT].detail = 1;
-}
-
-static uint64_t untracked(const struct fixture *f)
-{
-	uint64_t n = 0;
-
-	for (int i = 0; i < HTTP_UNTRACKED_REASONS; i++)
-		n += f->totals[ANY_UNIT].untracked[i];
-	return n;
-}
-
-/* Of the one connection that there is. */
-static void check_in_flight(const struct fixture *f, uint32_t subject, const char *when)
-{
-	const struct http_totals *t = &f->totals[ANY_UNIT];
-	const struct any_report *r = &f->reports[subject];
-
-	if (t->started - t->finished != r->open)
-		fail("%s: %llu started, %llu finished, %u open, role %u", when,
-			(unsigned long long)t->started, (unsigned long long)t->finished, r->open,
-			r->role);
-}
 
 /* One that is well made, and mostly where the last one ended. */
 static void any_segment(struct test_packet *p, struct random *r, uint32_t sequence, bool ingress)
@@ -518,16 +322,6 @@ static void talk(struct talk *t)
 	}
 }
 
-static uint64_t sum(const struct http_detail *d, enum http_clock clock)
-{
-	uint64_t n = 0;
-
-	for (int c = 0; c < HTTP_CLASSES; c++)
-		for (int b = 0; b < HTTP_BUCKETS; b++)
-			n += d->histograms[clock][c][b];
-	return n;
-}
-
 static bool is_exact(const struct fixture *f, const struct conversation *c)
 {
 	const struct http_totals *t = &f->totals[ANY_UNIT];
@@ -713,32 +507,15 @@ static void test_quarrels(struct fixture *f)
 		packet_segment(&last, false, 0, TCP_FLAG_ACK, "", 0);
 		run(bpf_program__fd(f->any->progs.any_in), &last, 0, 0); /* for a fresh report */
 		check_in_flight(f, 0, "after both directions at once, with errors");
+		if (f->reports[0].open && f->reports[0].role != ANY_SERVER)
+			fail("%u requests are in flight on a connection that was given up (role %u)",
+				f->reports[0].open, f->reports[0].role);
 		if (f->reports[0].open > TURNS)
 			fail("%u requests of %u are open", f->reports[0].open, TURNS);
 		lost += untracked(f) > 0;
 	}
 	printf("ok: both directions at once, with errors, %u conversations, %u given up\n", n,
 		lost);
-}
-
-static void read_options(int argc, char **argv, struct fixture *f)
-{
-	static const struct option options[] = { { "seed", required_argument, NULL, 's' },
-		{ "runs", required_argument, NULL, 'r' }, {} };
-	int c;
-
-	while ((c = getopt_long(argc, argv, "", options, NULL)) >= 0) {
-		if (c == 's')
-			f->random.state = strtoull(optarg, NULL, 0);
-		else if (c == 'r')
-			f->runs = (unsigned int)strtoul(optarg, NULL, 0);
-		else
-			exit(2);
-	}
-	if (!f->random.state || f->runs < 1000) {
-		fputs("a seed is not 0, and runs are at least 1000\n", stderr);
-		exit(2);
-	}
 }
 
 int main(int argc, char **argv)
@@ -756,7 +533,6 @@ int main(int argc, char **argv)
 	test_conversations(&f, true, true, "conversations with segments out of order");
 	test_two_cpus(&f);
 	test_quarrels(&f);
-	http__destroy(f.http);
-	http_any__destroy(f.any);
+	unload(&f);
 	return 0;
 }

@@ -211,6 +211,14 @@ static bool model_status(struct model *m, const char *line, size_t n)
 	return m->first.what >= 100;
 }
 
+static void model_over(struct model *m)
+{
+	const struct event e = { .event = HTTP_NOT_HTTP };
+
+	m->state = OVER;
+	add(m->events, &e);
+}
+
 static void model_length(struct model *m, const char *line, size_t n)
 {
 	uint64_t value = 0;
@@ -220,18 +228,12 @@ static void model_length(struct model *m, const char *line, size_t n)
 		at++;
 	for (; at < n && line[at] >= '0' && line[at] <= '9'; at++, digits++)
 		value = value * 10 + (uint64_t)(line[at] - '0');
-	if (digits && digits < 19) {
-		m->length = value;
-		m->has_length = true;
+	if (!digits || digits >= 19 || at == HTTP_LINE || (m->has_length && m->length != value)) {
+		model_over(m);
+		return;
 	}
-}
-
-static void model_over(struct model *m)
-{
-	const struct event e = { .event = HTTP_NOT_HTTP };
-
-	m->state = OVER;
-	add(m->events, &e);
+	m->length = value;
+	m->has_length = true;
 }
 
 static void model_ends(struct model *m, size_t at)

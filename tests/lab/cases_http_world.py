@@ -293,11 +293,14 @@ def outgoing(t):
             c.ask("GET", f"/call/{back.port}/3")
     f.check(tally, outgoing=40)
     b.check({("DELETE", 404): 40})
+    once(front.port, "GET", f"/again/{back.port}/5", tally=tally)
+    f.check(tally, outgoing=45)
+    b.check({("DELETE", 404): 45})
     # It asks itself: both ends of the connection are in its cgroup.
     once(front.port, "GET", f"/call/{front.port}", tally=tally)
     tally[("DELETE", 404)] += 1
-    f.check(tally, outgoing=41)
-    b.check({("DELETE", 404): 40})
+    f.check(tally, outgoing=46)
+    b.check({("DELETE", 404): 45})
 
 
 @case("HTTP: nginx as a proxy: what it is asked, and what it asks")

@@ -27,9 +27,11 @@ server knows it. With --single one thread does everything, one request per conne
 /reset-half               resets it in the middle of a body
 /die                      ends the process
 /call/PORT[/N]            asks the server at 127.0.0.1:PORT as often (1), then answers 200
+/again/PORT/N             the same with one socket, which is connected to nowhere in between
 /keepalive                sets TCP keep-alive as short as it can be, and never answers
 """
 import argparse
+import ctypes
 import os
 import socket
 import struct
@@ -298,13 +300,28 @@ def do_die(c):
     os._exit(9)
 
 
+def ask(s):
+    """Methods and statuses that nobody asks this server for: they could not be mixed up unseen."""
+    s.sendall(b"DELETE /status/404 HTTP/1.1\r\nHost: b\r\nConnection: close\r\n\r\n")
+    while s.recv(65536):
+        pass
+
+
 def do_call(c, port, n="1"):
     for i in range(int(n)):
         with socket.create_connection(("127.0.0.1", int(port))) as s:
-            # Methods and statuses that nobody asks this server for: they could not be mixed up unseen.
-            s.sendall(b"DELETE /status/404 HTTP/1.1\r\nHost: b\r\nConnection: close\r\n\r\n")
-            while s.recv(65536):
-                pass
+            ask(s)
+    c.answer(200)
+
+
+def do_again(c, port, n):
+    libc = ctypes.CDLL(None, use_errno=True)
+    with socket.socket() as s:
+        for i in range(int(n)):
+            s.connect(("127.0.0.1", int(port)))
+            ask(s)
+            if libc.connect(s.fileno(), bytes(16), 16) < 0:  # AF_UNSPEC
+                raise OSError(ctypes.get_errno(), "connect to nowhere")
     c.answer(200)
 
 
