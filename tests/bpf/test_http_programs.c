@@ -4,7 +4,8 @@
  * leaves the packet as it was; what counts as in flight is what the connection has open, after
  * every single packet; conversations are counted exactly, however they are cut and repeated, and
  * where segments change places the counts are exact or it is said that they are not; two CPUs may
- * work on the two directions of one connection at the same time.
+ * work on the two directions of one connection at the same time. And that the verifier's patience
+ *is not nearly used up.
  *
  *	test_http_programs [--seed=N] [--runs=N]
  *
@@ -518,6 +519,29 @@ static void test_quarrels(struct fixture *f)
 		lost);
 }
 
+/* --- the verifier's patience ---------------------------------------------------------------------
+ */
+
+/* A kernel gives up after a million instructions, and another one needs up to twice as many. */
+static void test_margin(struct fixture *f)
+{
+	enum { MANY = 500000 };
+	struct bpf_program *programs[] = { f->http->progs.http_in, f->http->progs.http_out };
+
+	for (size_t i = 0; i < sizeof(programs) / sizeof(programs[0]); i++) {
+		struct bpf_prog_info info = {};
+		__u32 size = sizeof(info);
+
+		if (bpf_obj_get_info_by_fd(bpf_program__fd(programs[i]), &info, &size) < 0)
+			fail("%s: no information: %m", bpf_program__name(programs[i]));
+		if (info.verified_insns > MANY)
+			fail("%s: the verifier has looked at %u instructions",
+				bpf_program__name(programs[i]), info.verified_insns);
+		printf("ok %s: the verifier has looked at %u instructions\n",
+			bpf_program__name(programs[i]), info.verified_insns);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	struct fixture f = { .random = { .state = 20240521 }, .runs = 100000 };
@@ -526,6 +550,7 @@ int main(int argc, char **argv)
 	read_options(argc, argv, &f);
 	printf("--seed=%llu --runs=%u\n", (unsigned long long)f.random.state, f.runs);
 	load(&f);
+	test_margin(&f);
 	test_attached(&f);
 	test_anything(&f);
 	test_conversations(&f, false, false, "conversations");
