@@ -149,7 +149,10 @@ HTTP_ONCE int http_scan(struct http_stream *s, struct http_block *b)
 	head = s->head;
 	whole = s->seen == 0; /* the present line began in this block */
 	for (__u32 i = 0; i < HTTP_SCAN_STEPS && at < n; i++) {
-		__u64 marks = http_newlines(http_block_word(b, at));
+		__u64 marks;
+
+		at = http_any(at);
+		marks = http_newlines(http_block_word(b, at));
 
 		if (!marks) {
 			at += 8;
