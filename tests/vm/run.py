@@ -102,10 +102,11 @@ class Machine:
 
     def __init__(self, kernel, initramfs, hierarchy, console):
         self.console = console
-        # cmpxchg16b: qemu 7.2 emulates it wrongly, which kernels from 6.12 on stumble over. The time stamp counter is
-        # taken as it is: its watchdog misjudges an emulated one when the host is busy.
+        # cmpxchg16b: qemu 7.2 emulates it wrongly, which kernels from 6.12 on stumble over. Without it newer ones give BPF
+        # no memory for sockets, unless the allocator is one that checks itself. The time stamp counter is taken as it
+        # is: its watchdog misjudges an emulated one when the host is busy.
         line = ("console=ttyS0 quiet loglevel=4 panic=-1 rdinit=/lib/systemd/systemd tsc=reliable "
-                "mitigations=off systemd.show_status=0 systemd.journald.forward_to_console=0 "
+                "mitigations=off slab_debug=F systemd.show_status=0 systemd.journald.forward_to_console=0 "
                 + HIERARCHIES[hierarchy])
         command = [QEMU, "-accel", "tcg,thread=multi", "-cpu", "max,-cx16", "-smp", "2", "-m", MEMORY,
                    "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-kernel",
