@@ -189,6 +189,29 @@ static __always_inline u32 why_incomplete(const struct connection *c, struct soc
 	return c->client_gone ? HTTP_CLIENT_RESET : HTTP_SERVER_RESET;
 }
 
+static __always_inline void count_incomplete(struct http_totals *t, u32 reason, u32 n)
+{
+	u64 *counters = t->incomplete;
+
+	__sync_fetch_and_add(&counters[bounded(reason, HTTP_INCOMPLETE_REASONS)], n);
+}
+
+/* Requests that will not be answered, the connection's last ones. */
+static __always_inline void end_unanswered(
+	struct connection *c, struct http_totals *t, u32 reason, u32 n)
+{
+	s32 ahead = (s32)(c->sent_ahead - c->answered);
+
+	__sync_fetch_and_add(&t->finished, n);
+	if (reason == HTTP_SERVER_RESET && ahead > 0) {
+		ahead = ahead < (s32)n ? ahead : (s32)n;
+		count_incomplete(t, HTTP_SENT_AHEAD, ahead);
+		n -= ahead;
+	}
+	if (n)
+		count_incomplete(t, reason, n);
+}
+
 /* A connection begins, is closed by one side, or is over: then what is open never will be answered.
  */
 SEC("tp_btf/inet_sock_set_state")
@@ -229,16 +252,14 @@ int BPF_PROG(http_state, struct sock *sk, int old_state, int new_state)
 	/* An answer without a length ends with its connection; another one was cut off. */
 	if (c->answered_ns) {
 		if (c->out.stream.stage != HTTP_UNTIL_CLOSE)
-			count(&t->incomplete[why_incomplete(c, sk) & 3]);
+			count_incomplete(t, why_incomplete(c, sk), 1);
 		answer_ends(c, t, bpf_ktime_get_ns());
 	}
 	/* First this, as in give_up(): ingress may be at it on another CPU. */
 	c->role = ROLE_UNTRACKED;
 	open = __sync_lock_test_and_set(&c->open, 0);
-	if (open) {
-		__sync_fetch_and_add(&t->finished, open);
-		__sync_fetch_and_add(&t->incomplete[why_incomplete(c, sk) & 3], open);
-	}
+	if (open)
+		end_unanswered(c, t, why_incomplete(c, sk), open);
 	return 0;
 }
 

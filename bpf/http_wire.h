@@ -61,6 +61,9 @@ enum http_incomplete {
 	HTTP_SERVER_RESET, /* the server closed or reset the connection */
 	HTTP_SERVER_DIED,  /* the kernel closed it for a process that ended */
 	HTTP_TIMED_OUT,    /* the other side has not been heard of any more */
+	/* The server closed behind an answer that had begun when they were there already: it may.
+	 */
+	HTTP_SENT_AHEAD,
 	HTTP_INCOMPLETE_REASONS,
 };
 
@@ -100,7 +103,7 @@ struct http_totals {
 	__u64 incomplete[HTTP_INCOMPLETE_REASONS];
 	__u32 unanswered; /* of the last walk: requests without a first byte yet */
 	__u32 unread;     /* of these: not read by the application yet */
-	__u64 reserved[2];
+	__u64 reserved;
 };
 
 struct http_detail {

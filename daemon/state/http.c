@@ -43,6 +43,7 @@ static const char *const incomplete_words[HTTP_INCOMPLETE_REASONS] = {
 	[HTTP_SERVER_RESET] = "server_reset",
 	[HTTP_SERVER_DIED] = "server_died",
 	[HTTP_TIMED_OUT] = "timed_out",
+	[HTTP_SENT_AHEAD] = "sent_ahead",
 };
 
 static const char *const untracked_words[HTTP_UNTRACKED_REASONS] = {

@@ -91,7 +91,7 @@ class Objects(Case):
                 (nginx, "HTTPOutgoing", 7),
                 (nginx, "HTTPCodes", {"200": 946, "500": 50}),
                 (nginx, "HTTPIncomplete", {"client_reset": 2, "server_reset": 0, "server_died": 0,
-                                           "timed_out": 0}),
+                                           "timed_out": 0, "sent_ahead": 0}),
                 (nginx, "HTTPMode", "auto"),
                 (shop, "HTTPMode", "yes"),
                 (shop, "HTTPVisibility", "tls"),

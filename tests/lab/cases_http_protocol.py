@@ -416,6 +416,18 @@ def server_goes(t):
             except ConnectionResetError:
                 pass
     talk.check(incomplete={"server_reset": 4})
+    with talk.client() as c:  # a server may close behind an answer: whoever sends more ahead makes no errors of it
+        c.send(message("GET", "/status/200", "Connection: close") + message("GET", "/status/404") * 2)
+        expect("status", c.answer(), 200)
+        try:
+            c.rest()
+        except ConnectionResetError:
+            pass
+    with talk.client() as c:  # but this one came after the answer
+        c.ask("GET", "/status/200")
+        c.send(message("GET", "/drop"))
+        c.rest()
+    talk.check(incomplete={"server_reset": 5, "sent_ahead": 2})
 
 
 @case("HTTP: the server is killed with requests in flight")

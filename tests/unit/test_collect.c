@@ -326,6 +326,7 @@ static void a_unit_with_http(void **state)
 			"mendd_http_requests_unread{name=\"a.service\"} 2",
 			"mendd_http_incomplete_requests_total{name=\"a.service\",reason=\"server_died\"} 5",
 			"mendd_http_incomplete_requests_total{name=\"a.service\",reason=\"timed_out\"} 0",
+			"mendd_http_incomplete_requests_total{name=\"a.service\",reason=\"sent_ahead\"} 0",
 			"mendd_http_untracked_connections_total{name=\"a.service\",reason=\"tls\"} 0",
 			"mendd_http_outgoing_requests_total{name=\"a.service\"} 0",
 			"mendd_bpf_map_entries{map=\"http\"} 1",
