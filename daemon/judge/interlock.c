@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The interlocks; see interlock.h. HEALING.md gives the order: a person's intent before everything
- * else. */
+/* The interlocks; see interlock.h. Their order: a person's intent before everything else. */
 #include "interlock.h"
 #include "../base/clock.h"
 #include "../base/str.h"
