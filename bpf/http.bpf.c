@@ -264,20 +264,22 @@ int BPF_PROG(http_state, struct sock *sk, int old_state, int new_state)
 }
 
 /*
- * Whether it is the client who is waited for: all that has come of its last request was read, and
- * the rest of the body is missing. Or the request was in a segment that TCP has not taken: then the
- * server cannot know of it.
+ * Whether the last request does not wait for the server: a part of its body is missing, and of what
+ * has come all was read, or at least something since the last walk. Or it was in a segment that TCP
+ * has not taken: then the server cannot know of it.
  */
-static __always_inline bool is_clients_turn(const struct connection *c, struct sock *sk)
+static __always_inline bool is_clients_turn(struct connection *c, struct sock *sk)
 {
 	u32 received = BPF_CORE_READ((struct tcp_sock *)sk, rcv_nxt);
+	u32 read_to = BPF_CORE_READ((struct tcp_sock *)sk, copied_seq), before = c->read_to;
 	u8 stage = c->in.stream.stage;
 
+	c->read_to = read_to;
 	if (c->in.known && (s32)(c->in.next - received) > 0)
 		return true;
 	return (stage == HTTP_BODY || stage == HTTP_CHUNK_SIZE || stage == HTTP_CHUNK ||
 		       stage == HTTP_TRAILER) &&
-	       received == BPF_CORE_READ((struct tcp_sock *)sk, copied_seq);
+	       (received == read_to || before != read_to);
 }
 
 /* One connection of a walk over all: the daemon has set the results to 0 before. */
@@ -310,8 +312,11 @@ int http_walk(struct bpf_iter__bpf_sk_storage_map *ctx)
 						  : c->late_ns;
 		if (!oldest)
 			oldest = arrival;
+		/* The server could not answer the last one before it had all of it. */
+		if (waiting == 1 && c->body_ns > arrival)
+			arrival = c->body_ns;
 		if (is_clients_turn(c, sk))
-			waiting--; /* its last request does not wait for the server */
+			waiting--;
 		if (waiting && (!t->oldest_unanswered_ns || arrival < t->oldest_unanswered_ns))
 			t->oldest_unanswered_ns = arrival;
 		unread = c->arrived - beyond_dropped(c, c->read);

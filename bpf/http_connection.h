@@ -75,6 +75,9 @@ struct connection {
 	u64 late_ns;             /* arrival of the last one that found no place there */
 	u64 arrival_ns[HTTP_PENDING];
 	struct direction in;
+	u64 body_ns; /* when the last request's body was complete; before its arrival: it has none
+		      */
+	u32 read_to; /* how far the application had read at the last walk over all connections */
 	u8 late_method[HTTP_METHODS_PENDING]; /* of those that found no place above */
 	struct direction out;
 	u64 begin_ns;      /* first byte of the answer that is leaving */

@@ -185,8 +185,12 @@ static __always_inline void on_event(struct walk *w, u32 event)
 			answer_ends(c, w->t, w->now);
 		return;
 	}
-	if (event == HTTP_MESSAGE_DONE && response)
+	if (event != HTTP_MESSAGE_DONE)
+		return;
+	if (response)
 		answer_ends(c, w->t, w->now);
+	else if (w->ingress)
+		c->body_ns = w->now;
 }
 
 static __always_inline bool walk_is_over(const struct walk *w)

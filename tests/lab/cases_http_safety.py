@@ -244,7 +244,7 @@ def slow_upload(t):
     u = http_unit(t, mendd="Heal=restart\nHangAfter=1s")
     truth, tally = Truth(u), Counts()
     once(u.port, "GET", "/status/200", tally=tally)
-    data = message("POST", "/status/200", body=b"x" * 1000)
+    data = message("POST", "/sleep/700", body=b"x" * 1000)  # and an answer that takes nearly as long as it may
     with Client(u.port, V4, tally) as c:
         c.send(data[:-900])
         begin = time.monotonic()
