@@ -304,6 +304,7 @@ struct manager *manager_free(struct manager *m)
 		free(name);
 	hash_done(&m->cgroups);
 	free(m->nameless);
+	fdstore_close(&m->stored); /* before PID 1 had told of all units */
 	world_done(&m->world);
 	sd_event_source_disable_unref(m->tick);
 	sd_event_unref(m->event);

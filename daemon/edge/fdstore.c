@@ -89,13 +89,17 @@ void fdstore_remove(const char *name)
 
 void fdstore_discard(struct fdstore *s, const char *prefix)
 {
-	for (size_t i = 0; i < s->n; i++) {
-		if (s->entries[i].fd < 0)
-			continue;
-		if (str_after_prefix(s->entries[i].name, prefix))
+	for (size_t i = 0; i < s->n; i++)
+		if (s->entries[i].fd >= 0 && str_after_prefix(s->entries[i].name, prefix))
 			fdstore_remove(s->entries[i].name);
-		close(TAKE_FD(s->entries[i].fd));
-	}
+	fdstore_close(s);
+}
+
+void fdstore_close(struct fdstore *s)
+{
+	for (size_t i = 0; i < s->n; i++)
+		if (s->entries[i].fd >= 0)
+			close(TAKE_FD(s->entries[i].fd));
 	free(s->entries);
 	*s = (struct fdstore) {};
 }

@@ -41,3 +41,5 @@ void fdstore_remove(const char *name);
  * store. The end of `s`.
  */
 void fdstore_discard(struct fdstore *s, const char *prefix);
+/* Closes what nobody took, and leaves systemd's store as it is. The end of `s`. */
+void fdstore_close(struct fdstore *s);
