@@ -21,7 +21,8 @@
 struct http_block {
 	char bytes[HTTP_BLOCK];
 	char padding[HTTP_LINE + 32];
-	/* For the verifier's sake here, see struct http_stream. */
+	/* Here and not on the stack: what is read back from a map is any number to the
+	 * verifier. */
 	__u32 line;  /* where the present line begins */
 	__u32 n;     /* bytes in the block */
 	__u32 more;  /* the same segment has more behind them */

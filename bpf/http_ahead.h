@@ -11,14 +11,6 @@
 /* Eight bytes each that are looked at of a segment that has come too early. */
 #define AHEAD_STEPS 512
 
-static __always_inline bool begins_with_method(const char *b)
-{
-	return (b[0] == 'G' && b[1] == 'E' && b[2] == 'T') ||
-	       (b[0] == 'P' && (b[1] == 'O' || b[1] == 'U' || b[1] == 'A')) ||
-	       (b[0] == 'H' && b[1] == 'E') || (b[0] == 'D' && b[1] == 'E') ||
-	       (b[0] == 'O' && b[1] == 'P');
-}
-
 /* For empty lines in a segment that came ahead. */
 struct gaze {
 	struct __sk_buff *skb;
@@ -69,14 +61,11 @@ __attribute__((noinline)) int look_ahead(
 
 	if (!a || !p || !p->length)
 		return 0;
-	if (p->length >= 8)
-		bpf_skb_load_bytes(skb, p->offset, begin, 8);
-	else
-		bpf_skb_load_bytes(skb, p->offset, begin, 1);
+	load_beginning(skb, p->offset, p->length, begin);
 	if (p->length >= 4)
 		bpf_skb_load_bytes(skb, p->offset + p->length - 4, end, 4);
 	if (where & AHEAD_FIRST)
-		a->method = begins_with_method(begin) ? http_method_of(begin) : HTTP_METHODS;
+		a->method = http_method_of(begin);
 	if (where & AHEAD_LAST)
 		a->ends_head = end[0] == '\r' && end[1] == '\n' && end[2] == '\r' && end[3] == '\n';
 	/* An empty line may lie over the joint of two segments or of a gap, or too far away. */

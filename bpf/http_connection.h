@@ -26,11 +26,11 @@ enum role {
 /* Segments that came before what is ahead of them, as one stretch. */
 struct ahead {
 	u32 sequence, length; /* length 0: there are none */
-	u8 method;    /* its first bytes are those of a request; HTTP_METHODS: they are not */
-	u8 ends_head; /* its last four bytes are an empty line's */
-	u8 heads;     /* how many empty lines there are in it; at least 8: very many */
-	u8 unclear;   /* an empty line may lie over one of its joints */
-	u8 broken;    /* there is more than one stretch */
+	u8 method;            /* of a request that begins with its first bytes, or HTTP_OTHER */
+	u8 ends_head;         /* its last four bytes are an empty line's */
+	u8 heads;             /* how many empty lines there are in it; at least 8: very many */
+	u8 unclear;           /* an empty line may lie over one of its joints */
+	u8 broken;            /* there is more than one stretch */
 };
 
 /* One direction of it. Of two CPUs at most one works on a direction at any time. */

@@ -158,6 +158,12 @@ static __always_inline bool answer_begins(struct walk *w)
 	return method == HTTP_HEAD || status == 204 || status == 304;
 }
 
+/* RFC 9113, 3.4. */
+static __always_inline bool is_http2_preface(const char *b)
+{
+	return b[0] == 'P' && b[1] == 'R' && b[2] == 'I' && b[3] == ' ';
+}
+
 static __always_inline void on_event(struct walk *w, u32 event)
 {
 	struct connection *c = w->c;
@@ -165,11 +171,9 @@ static __always_inline void on_event(struct walk *w, u32 event)
 	bool bodiless = false, response = s->flags & HTTP_FLAG_RESPONSE;
 
 	if (event == HTTP_NOT_HTTP) {
-		const char *l = s->line;
-
 		/* Met in the middle of an answer: the next one may be understood. */
 		w->failed = response && c->joined ? FAILED_LOST : HTTP_UNTRACKED_NOT_HTTP + 1;
-		if (!response && l[0] == 'P' && l[1] == 'R' && l[2] == 'I' && l[3] == ' ')
+		if (!response && is_http2_preface(s->line))
 			w->failed = HTTP_UNTRACKED_HTTP2 + 1; /* its first segment was short */
 		return;
 	}

@@ -110,6 +110,15 @@ static __always_inline int parse_packet(struct __sk_buff *skb, struct packet *p)
 	return parse_slowly(skb, p);
 }
 
+/* Of a payload: eight bytes, or of a shorter one the first. */
+static __always_inline void load_beginning(struct __sk_buff *skb, u32 at, u32 length, char ret[8])
+{
+	if (length >= 8)
+		bpf_skb_load_bytes(skb, at, ret, 8);
+	else
+		bpf_skb_load_bytes(skb, at, ret, 1);
+}
+
 static __always_inline void map_v4(u8 address[16])
 {
 	address[10] = address[11] = 0xff;

@@ -12,7 +12,8 @@
 #define WINDOW_MAX (1 << 26)
 /*
  * Messages and chunks in one packet: of 64 KiB, as many as there can be (a chunk of one byte takes
- * six, and two steps). In larger ones there may be more; then it is said that they are lost.
+ * three where no line end follows it, and a step). In larger ones there may be more; then it is
+ * said that they are lost.
  */
 #define WALK_STEPS 22000
 
@@ -85,10 +86,7 @@ static __always_inline void find_role(struct connection *c, struct http_totals *
 	u8 role = ingress ? ROLE_SERVER : ROLE_CLIENT;
 	char first[8] = {};
 
-	if (length >= 8)
-		bpf_skb_load_bytes(skb, at, first, 8);
-	else
-		bpf_skb_load_bytes(skb, at, first, 1);
+	load_beginning(skb, at, length, first);
 	/* In the middle of something; or on the other side than before, and then it is none. */
 	if (c->role == ROLE_JOINED &&
 		(http_method_of(first) == HTTP_OTHER || (c->was && c->was != role)))
@@ -103,7 +101,7 @@ static __always_inline void find_role(struct connection *c, struct http_totals *
 		give_up(c, t, HTTP_UNTRACKED_TLS);
 		return;
 	}
-	if (first[0] == 'P' && first[1] == 'R' && first[2] == 'I' && first[3] == ' ') {
+	if (is_http2_preface(first)) {
 		give_up(c, t, HTTP_UNTRACKED_HTTP2);
 		return;
 	}
@@ -219,9 +217,9 @@ __attribute__((noinline)) int take_payload(struct __sk_buff *skb, struct connect
 			/* Ingress is not under the socket's lock: another CPU was here too. */
 			if (ingress && c->in.next != p->sequence + p->length)
 				w.failed = FAILED_LOST;
-			scratch->busy[at & (SCRATCHES - 1)] = 0;
 			if (ingress && c->ahead.length)
 				take_ahead(&w);
+			scratch->busy[at & (SCRATCHES - 1)] = 0;
 		} else
 			w.failed = FAILED_LOST;
 	}

@@ -4,9 +4,10 @@
     echo.py --port PORT        on PORT of 0.0.0.0, and on the port after it of [::]
 """
 import argparse
-import os
 import selectors
 import socket
+
+from notify import ready
 
 PIECE = 16384
 HIGH = 1 << 20  # so much may wait for a client that does not read; then its bytes wait in its own kernel
@@ -55,8 +56,7 @@ def main():
         s.bind((address, at))
         s.listen(512)
         loop.register(s, selectors.EVENT_READ)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
-        s.sendto(b"READY=1", os.environ["NOTIFY_SOCKET"].replace("@", "\0"))
+    ready()
     while True:
         for key, events in loop.select():
             if key.data:

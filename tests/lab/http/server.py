@@ -39,6 +39,8 @@ import sys
 import threading
 import time
 
+from notify import ready
+
 REASONS = {100: "Continue", 200: "OK", 204: "No Content", 301: "Moved", 304: "Not Modified", 404: "Not Found",
            413: "Too Large", 500: "Error"}
 lock = threading.Lock()
@@ -348,14 +350,6 @@ def listeners(arguments):
             s.setsockopt(socket.IPPROTO_TCP, socket.TCP_FASTOPEN, 64)
         s.listen(512)
     return found
-
-
-def ready():
-    path = os.environ.get("NOTIFY_SOCKET")
-    if path:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
-            s.connect(path)
-            s.send(b"READY=1")
 
 
 def accept(listener, arguments, context, log):

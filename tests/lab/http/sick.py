@@ -23,12 +23,13 @@ import argparse
 import http.client
 import os
 import signal
-import socket
 import socketserver
 import sys
 import threading
 import time
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
+
+from notify import ready
 
 LOCK = threading.Lock()
 
@@ -121,14 +122,6 @@ class Server(socketserver.ThreadingMixIn, WSGIServer):
                 super().finish_request(request, client_address)
         except OSError:  # the client has gone, or speaks something else
             pass
-
-
-def ready():
-    path = os.environ.get("NOTIFY_SOCKET")
-    if path:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
-            s.connect(path)
-            s.send(b"READY=1")
 
 
 def main():
