@@ -12,7 +12,7 @@ import time
 from harness import (RUN, SLOW, UNIT_DIR, Failure, Unit, case, expect, expect_text, journal, mendd_pid, metrics, remove,
                      run, run_raw, wait, wait_mendd_ready, write)
 from http_client import MAPPED, V4, V6, Client, message, once
-from http_servers import can_connect
+from http_servers import is_listening
 from http_truth import HTTP, Counts, Seen, Truth, expect_server, http_unit, port_of, server_says
 
 CONF = "/etc/mendd/mendd.conf.d/60-http.conf"
@@ -325,7 +325,7 @@ location /busy {{ proxy_pass http://127.0.0.1:1; }}
 }}
 """)
     u = t.unit("nginx", command=f"/usr/sbin/nginx -e stderr -c {directory}/nginx.conf", start=False, mendd="").start()
-    wait("nginx listens", lambda: can_connect(port, V4))
+    wait("nginx listens", lambda: is_listening(port))
     f, b, tally = Truth(u), Truth(back), Counts()
     with Client(port, V4, tally) as c:
         for status in (200, 204, 404, 500) * 5:
@@ -488,7 +488,7 @@ def tls(t):
 def http2(t):
     port = port_of(t)
     u = t.unit("nghttpd", command=f"/usr/sbin/nghttpd --no-tls -d {HTTP} {port}", start=False, mendd="").start()
-    wait("nghttpd listens", lambda: can_connect(port, V4))
+    wait("nghttpd listens", lambda: is_listening(port))
     truth = Truth(u)
     url = f"http://127.0.0.1:{port}/app.py"
     expect("what curl saw", run("curl", "--silent", "--http2-prior-knowledge", "--output", "/dev/null", "--write-out",
@@ -499,7 +499,7 @@ def http2(t):
     port = port_of(t)
     u = t.unit("hypercorn", start=False, mendd="", service=f"WorkingDirectory={HTTP}",
                command=f"/usr/bin/hypercorn -b 127.0.0.1:{port} --log-level warning asgi:app").start()
-    wait("hypercorn listens", lambda: can_connect(port, V4))
+    wait("hypercorn listens", lambda: is_listening(port))
     truth = Truth(u)
     for option, says in (("--http1.1", "1.1 200"), ("--http2-prior-knowledge", "2 200"), ("--http2", "2 200")):
         saw = run("curl", "--silent", option, "--output", "/dev/null", "--write-out", "%{http_version} %{http_code}",

@@ -3,7 +3,6 @@
 it of IPv6, where IPv4 comes mapped."""
 import os
 import shutil
-import socket
 
 from harness import RUN, wait, write
 from http_client import MAPPED, V4, V6
@@ -36,16 +35,20 @@ class Server:
         u.port, u.log = port, f"{directory}/access.log"
         u.start()
         if not notify:
-            for way in self.ways:
-                wait(f"{u.name} listens", lambda w=way: can_connect(port, w))
+            for p in {port if way == V4 else port + 1 for way in self.ways}:
+                wait(f"{u.name} listens on {p}", lambda p=p: is_listening(p))
         return u
 
 
-def can_connect(port, way):
-    address = ("::1" if way == V6 else "127.0.0.1", port if way == V4 else port + 1)
-    with socket.socket(socket.AF_INET6 if way == V6 else socket.AF_INET, socket.SOCK_STREAM) as s:
-        s.connect(address)
-    return True
+def is_listening(port):
+    """Without connecting: to a server that speaks first, an empty connection is one more to count."""
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        with open(table, encoding="ascii") as f:
+            for line in list(f)[1:]:
+                _, local, _, state = line.split()[:4]
+                if state == "0A" and int(local.rpartition(":")[2], 16) == port:
+                    return True
+    return False
 
 
 def statuses(line):
