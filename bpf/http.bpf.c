@@ -214,8 +214,7 @@ static __always_inline void end_unanswered(
 
 /* A connection begins, is closed by one side, or is over: then what is open never will be answered.
  */
-SEC("tp_btf/inet_sock_set_state")
-int BPF_PROG(http_state, struct sock *sk, int old_state, int new_state)
+static __always_inline int take_state(struct sock *sk, int old_state, int new_state)
 {
 	struct connection *c;
 	struct http_totals *t;
@@ -261,6 +260,24 @@ int BPF_PROG(http_state, struct sock *sk, int old_state, int new_state)
 	if (open)
 		end_unanswered(c, t, why_incomplete(c, sk), open);
 	return 0;
+}
+
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(http_state, struct sock *sk, int old_state, int new_state)
+{
+	return take_state(sk, old_state, new_state);
+}
+
+/*
+ * The same once more, which changes nothing where the first one ran. The kernel leaves a program
+ * out while it is under way on that processor: interrupted by a packet, or, from 7.0 on, by another
+ * task for as long as that one runs. Requests of a connection whose end was missed would stay "in
+ * flight" for ever.
+ */
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(http_state_2nd, struct sock *sk, int old_state, int new_state)
+{
+	return take_state(sk, old_state, new_state);
 }
 
 /*

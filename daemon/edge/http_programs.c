@@ -24,6 +24,7 @@ static const struct {
 	[HTTP_PROGRAM_OUT] = { "out", NULL, NULL, true },
 	[HTTP_PROGRAM_READ] = { "read", "http-queue", "how long requests wait to be read", false },
 	[HTTP_PROGRAM_STATE] = { "state", "http-ends", "requests that are never answered", false },
+	[HTTP_PROGRAM_STATE_2ND] = { "state-2nd", NULL, NULL, false },
 	[HTTP_PROGRAM_WALK] = { "walk", "http-oldest", "the oldest request in flight", false },
 };
 
@@ -51,6 +52,8 @@ static struct bpf_program *program_of(const struct http *s, enum http_program p)
 		return s->progs.http_read;
 	case HTTP_PROGRAM_STATE:
 		return s->progs.http_state;
+	case HTTP_PROGRAM_STATE_2ND:
+		return s->progs.http_state_2nd;
 	default:
 		return s->progs.http_walk;
 	}
@@ -191,12 +194,12 @@ static void attach(struct http_programs *p, const struct http *s)
 		if (!bpf_program__autoload(program))
 			continue;
 		p->programs[i] = fcntl(bpf_program__fd(program), F_DUPFD_CLOEXEC, 3);
-		if (i == HTTP_PROGRAM_READ || i == HTTP_PROGRAM_STATE)
-			link = bpf_program__attach(program);
-		else if (i == HTTP_PROGRAM_WALK)
+		if (i == HTTP_PROGRAM_IN || i == HTTP_PROGRAM_OUT)
+			continue;
+		if (i == HTTP_PROGRAM_WALK)
 			link = bpf_program__attach_iter(program, &walk);
 		else
-			continue;
+			link = bpf_program__attach(program);
 		if (link) {
 			p->links[i] = fcntl(bpf_link__fd(link), F_DUPFD_CLOEXEC, 3);
 			bpf_link__destroy(link); /* the duplicate keeps it attached */
@@ -208,10 +211,13 @@ static void attach(struct http_programs *p, const struct http *s)
 
 static int load(struct http_programs *p, uint32_t n_details)
 {
-	bool wanted[HTTP_PROGRAM_COUNT] = { true, true, true, true, true };
+	bool wanted[HTTP_PROGRAM_COUNT];
 	struct http *s = NULL;
-	int r = load_what_loads(&s, n_details, wanted);
+	int r;
 
+	for (int i = 0; i < HTTP_PROGRAM_COUNT; i++)
+		wanted[i] = true;
+	r = load_what_loads(&s, n_details, wanted);
 	if (r < 0)
 		return r;
 	for (int i = 0; i < HTTP_MAP_COUNT; i++)

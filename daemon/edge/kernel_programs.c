@@ -20,8 +20,8 @@
 #include "lifecycle.skel.h"
 
 /* For the kernel's accounting; a link alone names its program only to CAP_SYS_ADMIN. */
-static const char *const program_names[LINK_COUNT] = { "exit-program", "signal-program",
-	"oom-program", "exec-program", "born-program", "ended-program" };
+static const char *const program_names[LINK_COUNT] = { "exit-program", "exit-2nd-program",
+	"signal-program", "oom-program", "exec-program", "born-program", "ended-program" };
 static const char *const map_names[MAP_COUNT] = { "events", "watched", "lost" };
 
 static const struct {
@@ -29,6 +29,7 @@ static const struct {
 	bool required;
 } links[LINK_COUNT] = {
 	[LINK_EXIT] = { "exit", "deaths", "process deaths with status and memory", true },
+	[LINK_EXIT_2ND] = { "exit-2nd", NULL, NULL, false },
 	[LINK_SIGNAL] = { "signal", "signals", "who sent the fatal signal", false },
 	[LINK_OOM] = { "oom", "oom", "victims of the OOM killer", false },
 	[LINK_EXEC] = { "exec", "exec", "which program a unit runs, and whether it changed",
@@ -43,6 +44,8 @@ static struct bpf_program *program_of(const struct lifecycle *s, enum kernel_lin
 	switch (link) {
 	case LINK_EXIT:
 		return told ? s->progs.exit_told : s->progs.exit_counted;
+	case LINK_EXIT_2ND:
+		return s->progs.exit_told_2nd;
 	case LINK_SIGNAL:
 		return s->progs.signal_sent;
 	case LINK_OOM:
@@ -241,6 +244,7 @@ static int load(struct kernel_programs *p, uint64_t root_cgroup)
 	for (int i = 0; i < LINK_COUNT; i++)
 		wanted[i] = true;
 	told = tracepoint_arguments(btf, "sched_process_exit", &proto) > 1;
+	wanted[LINK_EXIT_2ND] = told;
 	r = load_what_loads(&s, btf, root_cgroup, told, wanted);
 	btf__free(btf);
 	if (r < 0)
@@ -284,8 +288,9 @@ int kernel_programs_load(
 	world_feature(w, "bpf", true, "%s",
 		p->adopted ? "kernel programs of the former run go on" : "kernel programs loaded");
 	for (int i = 0; i < LINK_COUNT; i++)
-		world_feature(w, links[i].feature, p->links[i] >= 0, "%s%s", links[i].does,
-			p->links[i] >= 0 ? "" : ": this kernel refuses the program");
+		if (links[i].feature)
+			world_feature(w, links[i].feature, p->links[i] >= 0, "%s%s", links[i].does,
+				p->links[i] >= 0 ? "" : ": this kernel refuses the program");
 	return 0;
 }
 
@@ -307,6 +312,7 @@ void kernel_program_stats(int fd, struct world *w)
 	str_copy(s->name, sizeof(s->name), info.name);
 	s->runs = info.run_cnt;
 	s->run_ns = info.run_time_ns;
+	s->misses = info.recursion_misses;
 	w->n_programs++;
 }
 

@@ -10,7 +10,16 @@
 struct fdstore;
 
 enum kernel_map { MAP_EVENTS, MAP_WATCHED, MAP_LOST, MAP_COUNT };
-enum kernel_link { LINK_EXIT, LINK_SIGNAL, LINK_OOM, LINK_EXEC, LINK_BORN, LINK_ENDED, LINK_COUNT };
+enum kernel_link {
+	LINK_EXIT,
+	LINK_EXIT_2ND,
+	LINK_SIGNAL,
+	LINK_OOM,
+	LINK_EXEC,
+	LINK_BORN,
+	LINK_ENDED,
+	LINK_COUNT
+};
 
 struct kernel_programs {
 	int maps[MAP_COUNT];      /* owned */

@@ -202,6 +202,10 @@ static void kernel(struct page *p)
 		"Runs of a kernel program; 0 unless kernel.bpf_stats_enabled is set.");
 	for (size_t i = 0; i < w->n_programs; i++)
 		METRIC_COUNT(p->out, w->programs[i].runs, { "program", w->programs[i].name });
+	metric_family(p->out, "mendd_bpf_program_misses_total", METRIC_COUNTER, NULL,
+		"Runs that the kernel left out because the program was under way on the CPU.");
+	for (size_t i = 0; i < w->n_programs; i++)
+		METRIC_COUNT(p->out, w->programs[i].misses, { "program", w->programs[i].name });
 }
 
 /* Whether a sink of that name was met before i: it would be the same series once more. */

@@ -21,7 +21,8 @@ BPF_ENABLE_STATS = 32  # enum bpf_cmd in <linux/bpf.h>
 SYS_BPF = 321          # x86-64
 GO = "/run/mendd-bench.go"
 # load, the programs that it hits
-LOADS = {"exit": ("exit_told", "exit_counted"), "killed": ("exit_told", "exit_counted", "signal_sent"),
+EXIT = ("exit_told", "exit_told_2nd", "exit_counted")
+LOADS = {"exit": EXIT, "killed": (*EXIT, "signal_sent"),
          "exec": ("program_execute", "program_executed"), "signal": ("signal_sent",),
          "child": ("signal_sent",)}
 

@@ -21,7 +21,7 @@ NGINX_PORT, ECHO_PORT = 18080, 18081
 NGINX = "bench-nginx.service"
 SMALL = 612  # bytes: nginx's own welcome page
 PAGE_AGE = 0.15  # seconds that a page of the metrics may be old, and a little more
-PROGRAMS = ("http_in", "http_out", "http_read", "http_state")
+PROGRAMS = ("http_in", "http_out", "http_read", "http_state", "http_state_2nd")
 
 libc = ctypes.CDLL(None, use_errno=True)
 

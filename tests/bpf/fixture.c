@@ -79,6 +79,7 @@ static int open_programs(struct fixture *f)
 	bpf_program__set_autoload(f->any->progs.http_out, false);
 	bpf_program__set_autoload(f->any->progs.http_read, false);
 	bpf_program__set_autoload(f->any->progs.http_state, false);
+	bpf_program__set_autoload(f->any->progs.http_state_2nd, false);
 	bpf_program__set_autoload(f->any->progs.http_walk, false);
 	r = http__load(f->http);
 	return r < 0 ? r : http_any__load(f->any);

@@ -401,6 +401,19 @@ def client_goes(t):
     talk.check(incomplete={"client_reset": 5})
 
 
+@case("HTTP: clients reset by the hundred while others take the processors")
+def crowd_goes(t):
+    talk, busy = Talk(t), t.unit("busy")
+    for gone in (100, 200, 300):
+        clients = [talk.client() for _ in range(100)]
+        busy.request("crowd 600")
+        for c in clients:
+            c.send(message("GET", "/hang"))
+        for c in clients:
+            c.reset()
+        talk.check(incomplete={"client_reset": gone})
+
+
 @case("HTTP: the server resets, closes, stops in the middle")
 def server_goes(t):
     talk = Talk(t)

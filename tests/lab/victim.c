@@ -8,8 +8,8 @@
  * Requests: exit CODE · segv · abort · kill SIGNAL (itself) · leader-exit CODE (the main thread
  * leaves, another one goes on) · thread-exec (a thread that is not the first executes the program
  * anew) · child [FILE] · orphan [FILE] (a child that waits, its pid in FILE; an orphan belongs to
- * PID 1) · child-exit CODE · storm COUNT · pairs COUNT (children whose two threads leave at the
- * same moment) · threads COUNT (that wait) · eat BYTES
+ * PID 1) · child-exit CODE · storm COUNT · crowd COUNT (many at a time) · pairs COUNT (children
+ * whose two threads leave at the same moment) · threads COUNT (that wait) · eat BYTES
  */
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -112,6 +112,32 @@ static void storm(long count)
 	}
 }
 
+/* Many children at a time that take the processors from each other, also on their way out. */
+static void crowd(long count)
+{
+	long alive = 0;
+
+	for (long i = 0; i < count; i++) {
+		pid_t pid;
+
+		if (alive == 32) {
+			waitpid(-1, NULL, 0);
+			alive--;
+		}
+		pid = fork();
+		if (pid < 0)
+			fail("fork");
+		if (pid == 0) {
+			for (volatile long n = i % 7 * 30000; n > 0; n--)
+				;
+			_exit(i % 2 ? 3 : 0);
+		}
+		alive++;
+	}
+	while (alive-- > 0)
+		waitpid(-1, NULL, 0);
+}
+
 static void begin_thread(void *(*function)(void *), void *userdata)
 {
 	pthread_t t;
@@ -211,6 +237,8 @@ static void do_request(const char *verb, const char *argument, long number)
 		waitpid(pid, NULL, 0);
 	} else if (strcmp(verb, "storm") == 0) {
 		storm(number);
+	} else if (strcmp(verb, "crowd") == 0) {
+		crowd(number);
 	} else if (strcmp(verb, "pairs") == 0) {
 		pairs(number);
 	} else if (strcmp(verb, "threads") == 0) {

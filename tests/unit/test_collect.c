@@ -173,7 +173,7 @@ static void a_unit_with_a_past(void **state)
 	w.settings_ok = false;
 	w.lost[w.n_lost++] = (struct loss) { .kind = "death", .count = 12 };
 	w.programs[w.n_programs++] =
-		(struct program_stats) { .name = "p", .runs = 13, .run_ns = 1500 };
+		(struct program_stats) { .name = "p", .runs = 13, .run_ns = 1500, .misses = 2 };
 	w.watched_entries = 14;
 	w.watched_max = 15;
 	w.store_written = 16;
@@ -209,6 +209,7 @@ static void a_unit_with_a_past(void **state)
 			"mendd_bpf_events_total 11",
 			"mendd_bpf_events_lost_total{kind=\"death\",reason=\"ring-full\"} 12",
 			"mendd_bpf_program_runs_total{program=\"p\"} 13",
+			"mendd_bpf_program_misses_total{program=\"p\"} 2",
 			"mendd_bpf_program_run_seconds_total{program=\"p\"} 1.5e-06",
 			"mendd_bpf_map_entries{map=\"watched\"} 14",
 			"mendd_bpf_map_max_entries{map=\"watched\"} 15",

@@ -18,6 +18,7 @@ FROM_THE_LAB = ("exit 0: no incident, counted", "exit 7", "SIGKILL from another 
                 "HTTP: pipelining of mixed methods, HEAD among them",
                 "HTTP: chunked, trailers, bodies to the end of the connection",
                 "HTTP: the client resets, closes, half-closes",
+                "HTTP: clients reset by the hundred while others take the processors",
                 "HTTP: the server resets, closes, stops in the middle",
                 "HTTP: the server is killed with requests in flight",
                 "HTTP: socket-activated, and restarted in between: counted for the service from its first request",
