@@ -140,6 +140,9 @@ struct http_state *http_source_state(struct http_source *s, const char *unit)
 	p->name = strdup(unit);
 	if (p->name)
 		p->state = http_state_new(&s->totals[p->unit], detail_of(s, p->unit));
+	/* What comes before the next tick is already of its first second. */
+	if (p->state)
+		http_tick(p->state, clock_monotonic_ns());
 	return p->state;
 }
 

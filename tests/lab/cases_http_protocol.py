@@ -6,7 +6,7 @@ import time
 
 from harness import SLOW, case, expect, wait
 from http_client import MAPPED, V4, V6, Client, message, once
-from http_truth import DURATION, FIRST, Counts, Seen, Truth, expect_server, http_unit
+from http_truth import DURATION, FIRST, QUEUE, Counts, Seen, Truth, expect_server, http_unit
 
 WAYS = (V4, V6, MAPPED)
 
@@ -399,6 +399,18 @@ def client_goes(t):
     talk.check(incomplete={"client_reset": 2}, in_flight=3)
     c.reset()
     talk.check(incomplete={"client_reset": 5})
+
+
+@case("HTTP: what is answered before it is read has not waited in the queue")
+def blind(t):
+    talk = Talk(t)
+    with talk.client() as c:
+        c.ask("GET", "/blind")
+        c.ask("GET", "/status/200")
+        time.sleep(0.5)
+        c.ask("GET", "/status/200")
+    seen = talk.check(clocks=False)
+    expect("queue times", talk.truth.since(seen)["clocks"][QUEUE], 2)
 
 
 @case("HTTP: clients reset by the hundred while others take the processors")

@@ -385,6 +385,15 @@ def sleeper(t):
     expect("the median within the histogram's resolution", 0.1 <= p50 <= times[-1] * 1.1, True)
 
 
+@case("HTTP: the first requests of a new service are in its quantiles")
+def young(t):
+    units = [http_unit(t, stem=f"young{n}") for n in range(4)]
+    for u in units:
+        once(u.port, "GET", "/status/200")
+    for u in units:
+        wait("the median on D-Bus", lambda u=u: u.mendd()["HTTPFirstByteP50USec"] < 2**63, 5)
+
+
 def queue_of(t, u, milliseconds):
     """Ten clients at once wait for one that serves one at a time; curl says when it saw the first byte."""
     truth = Truth(u)
