@@ -160,7 +160,7 @@ int BPF_PROG(http_read, struct sock *sk)
 	if (!c || c->role != ROLE_SERVER)
 		return 0;
 	arrived = *(volatile u32 *)&c->arrived; /* more may arrive meanwhile */
-	read = requests_read(c);
+	read = beyond_dropped(c, c->read);
 	if (read == arrived)
 		return 0;
 	t = totals_of(c->unit);
@@ -336,7 +336,7 @@ int http_walk(struct bpf_iter__bpf_sk_storage_map *ctx)
 			waiting--;
 		if (waiting && (!t->oldest_unanswered_ns || arrival < t->oldest_unanswered_ns))
 			t->oldest_unanswered_ns = arrival;
-		unread = c->arrived - requests_read(c);
+		unread = c->arrived - beyond_dropped(c, c->read);
 		t->unanswered += waiting;
 		t->unread += unread < waiting ? unread : waiting;
 	}

@@ -147,17 +147,6 @@ static __always_inline u32 beyond_dropped(const struct connection *c, u32 reques
 	return (s32)(dropped - request) > 0 ? dropped : request;
 }
 
-/*
- * How many the application has read. What was answered is not waited for any more, though no read
- * of it was seen: the kernel may have left http_read out.
- */
-static __always_inline u32 requests_read(const struct connection *c)
-{
-	u32 read = beyond_dropped(c, c->read), answered = c->answered;
-
-	return (s32)(answered - read) > 0 ? answered : read;
-}
-
 static __always_inline u64 arrival_of(const struct connection *c, u32 request)
 {
 	u32 at = request & PENDING_MASK;

@@ -18,6 +18,8 @@
 /* Filled in by the daemon: place of each status code, inclusive upper bounds in nanoseconds. */
 const volatile __u8 code_place[1024];
 const volatile __u64 bounds[HTTP_BUCKETS];
+/* The same: whether http_read is there. */
+const volatile bool reads_are_seen;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

@@ -116,6 +116,20 @@ static __always_inline void answer_ends(struct connection *c, struct http_totals
 	finish_one(c, t);
 }
 
+/*
+ * A request that is answered has not waited to be read for longer than until now, though no read of
+ * it was seen: there may be servers that answer first, and the kernel may leave http_read out.
+ */
+static __always_inline void end_queue(
+	struct connection *c, struct http_detail *d, u32 request, u64 waited_ns)
+{
+	if (!reads_are_seen || (s32)(beyond_dropped(c, c->read) - request) > 0)
+		return;
+	c->queue_ns = waited_ns;
+	c->read = request + 1;
+	observe(d, HTTP_QUEUE, HTTP_CLASS_OTHER, waited_ns, 1);
+}
+
 /* The head of a response on a server's connection; true: it has no body, whatever it says. */
 static __always_inline bool answer_begins(struct walk *w)
 {
@@ -137,6 +151,7 @@ static __always_inline bool answer_begins(struct walk *w)
 	took = time_from(arrival, c->begin_ns);
 	d = detail_of(w->t);
 	if (d) {
+		end_queue(c, d, answered, took);
 		observe(d, HTTP_FIRST_BYTE, class_of(status), took, 1);
 		count_code(d, method, status);
 	}

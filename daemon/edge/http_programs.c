@@ -148,6 +148,7 @@ static int open_and_load(
 		s->rodata->bounds[i] = bounds[i];
 	for (unsigned int i = 0; i < HTTP_BUCKETS; i++)
 		s->rodata->classic_of[i] = (__u8)http_classic_of_bucket(i);
+	s->rodata->reads_are_seen = wanted[HTTP_PROGRAM_READ];
 	r = bpf_map__set_max_entries(s->maps.details, n_details);
 	for (int i = 0; i < HTTP_PROGRAM_COUNT; i++)
 		bpf_program__set_autoload(program_of(s, i), wanted[i]);

@@ -75,6 +75,7 @@ static int open_programs(struct fixture *f)
 		f->any->rodata->bounds[i] = bounds[i];
 	for (unsigned int code = 0; code < sizeof(f->any->rodata->code_place); code++)
 		f->any->rodata->code_place[code] = (__u8)http_place_of_code(code);
+	f->any->rodata->reads_are_seen = true;
 	bpf_program__set_autoload(f->any->progs.http_in, false);
 	bpf_program__set_autoload(f->any->progs.http_out, false);
 	bpf_program__set_autoload(f->any->progs.http_read, false);

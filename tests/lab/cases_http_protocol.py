@@ -407,10 +407,9 @@ def blind(t):
     with talk.client() as c:
         c.ask("GET", "/blind")
         c.ask("GET", "/status/200")
-        time.sleep(0.5)
+        time.sleep(1.5)
         c.ask("GET", "/status/200")
-    seen = talk.check(clocks=False)
-    expect("queue times", talk.truth.since(seen)["clocks"][QUEUE], 2)
+    expect("waits of less than the server's", talk.truth.bucket(talk.check(), QUEUE, 0.75), 3)
 
 
 @case("HTTP: clients reset by the hundred while others take the processors")
