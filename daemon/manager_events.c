@@ -242,9 +242,6 @@ static void on_loss(void *userdata, const char *kind, uint64_t count)
 	/* What was lost may have been a death: PID 1 knows which units are down. */
 	while ((u = hash_next(&m->world.units, &cursor)))
 		systemd_read(m->systemd, u);
-	/* Or the birth of a service's cgroup, which nothing watches then. */
-	if (!str_eq(kind, "death") && !str_eq(kind, "exec"))
-		kernel_scan(m->kernel);
 	if (ratelimit_pass(&m->loss_limit, clock_monotonic_ns()))
 		manager_tell_host(m, MESSAGE_EVENTS_LOST, LOG_WARNING,
 			"%llu records of kind %s were lost; asking systemd how its units stand",

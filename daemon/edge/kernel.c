@@ -192,6 +192,7 @@ static int on_record(void *userdata, void *data, size_t size)
 static void read_losses(struct kernel *k)
 {
 	uint64_t values[k->n_cpus];
+	bool unwatched = false;
 
 	for (uint32_t kind = 0; kind < WIRE_KINDS; kind++) {
 		uint64_t sum = 0;
@@ -207,10 +208,14 @@ static void read_losses(struct kernel *k)
 			uint64_t more = sum - k->lost[kind];
 
 			k->lost[kind] = sum;
+			unwatched = unwatched || kind == 0 || kind == WIRE_CGROUP_NEW;
 			k->handlers->on_loss(k->userdata, loss_kinds[kind], more);
 		}
 	}
 	k->world->n_lost = WIRE_KINDS;
+	/* The birth of a cgroup that nothing watches, or of whose unit nobody has heard. */
+	if (unwatched)
+		kernel_scan(k);
 }
 
 static void drain(struct kernel *k)

@@ -19,9 +19,6 @@
 #include "../../bpf/wire.h"
 #include "lifecycle.skel.h"
 
-/* For the kernel's accounting; a link alone names its program only to CAP_SYS_ADMIN. */
-static const char *const program_names[LINK_COUNT] = { "exit-program", "exit-2nd-program",
-	"signal-program", "oom-program", "exec-program", "born-program", "ended-program" };
 static const char *const map_names[MAP_COUNT] = { "events", "watched", "lost" };
 
 static const struct {
@@ -96,25 +93,30 @@ static void stored_name(char ret[64], const char *what)
 		(unsigned long long)hash_bytes(elf, size), what);
 }
 
-static void adopt_one(struct fdstore *stored, const char *what, int *ret)
+/* For the kernel's accounting; a link alone names its program only to CAP_SYS_ADMIN. */
+static void stored_program_name(char ret[64], enum kernel_link link)
 {
-	char name[64];
+	char what[32];
 
-	stored_name(name, what);
-	*ret = fdstore_take(stored, name);
+	snprintf(what, sizeof(what), "%s-program", links[link].name);
+	stored_name(ret, what);
 }
 
 static bool adopt(struct kernel_programs *p, struct fdstore *stored)
 {
 	bool complete = true;
+	char name[64];
 
 	for (int i = 0; i < MAP_COUNT; i++) {
-		adopt_one(stored, map_names[i], &p->maps[i]);
+		stored_name(name, map_names[i]);
+		p->maps[i] = fdstore_take(stored, name);
 		complete = complete && p->maps[i] >= 0;
 	}
 	for (int i = 0; i < LINK_COUNT; i++) {
-		adopt_one(stored, links[i].name, &p->links[i]);
-		adopt_one(stored, program_names[i], &p->programs[i]);
+		stored_name(name, links[i].name);
+		p->links[i] = fdstore_take(stored, name);
+		stored_program_name(name, i);
+		p->programs[i] = fdstore_take(stored, name);
 		complete = complete && (p->links[i] >= 0 || !links[i].required);
 	}
 	if (!complete)
@@ -135,7 +137,7 @@ static void store_all(const struct kernel_programs *p)
 			continue;
 		stored_name(name, links[i].name);
 		fdstore_push(p->links[i], name);
-		stored_name(name, program_names[i]);
+		stored_program_name(name, i);
 		fdstore_push(p->programs[i], name);
 	}
 }

@@ -64,6 +64,7 @@ uint32_t run(int program, const struct test_packet *p, uint32_t mark, uint32_t l
 static int open_programs(struct fixture *f)
 {
 	uint64_t bounds[HTTP_BOUNDS];
+	struct bpf_program *program;
 	int r;
 
 	f->http = http__open();
@@ -76,12 +77,12 @@ static int open_programs(struct fixture *f)
 	for (unsigned int code = 0; code < sizeof(f->any->rodata->code_place); code++)
 		f->any->rodata->code_place[code] = (__u8)http_place_of_code(code);
 	f->any->rodata->reads_are_seen = true;
-	bpf_program__set_autoload(f->any->progs.http_in, false);
-	bpf_program__set_autoload(f->any->progs.http_out, false);
-	bpf_program__set_autoload(f->any->progs.http_read, false);
-	bpf_program__set_autoload(f->any->progs.http_state, false);
-	bpf_program__set_autoload(f->any->progs.http_state_2nd, false);
-	bpf_program__set_autoload(f->any->progs.http_walk, false);
+	/* The product's programs are in there too. */
+	bpf_object__for_each_program(program, f->any->obj)
+	{
+		if (strncmp(bpf_program__name(program), "http_", 5) == 0)
+			bpf_program__set_autoload(program, false);
+	}
 	r = http__load(f->http);
 	return r < 0 ? r : http_any__load(f->any);
 }

@@ -407,7 +407,7 @@ def blind(t):
     with talk.client() as c:
         c.ask("GET", "/blind")
         c.ask("GET", "/status/200")
-        time.sleep(1.5)
+        expect("it says that it has read that", c.head(), 103)
         c.ask("GET", "/status/200")
     expect("waits of less than the server's", talk.truth.bucket(talk.check(), QUEUE, 0.75), 3)
 

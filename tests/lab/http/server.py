@@ -16,7 +16,7 @@ server knows it. With --single one thread does everything, one request per conne
 /zero/BYTES/PAUSE_MS      a body in two halves with a pause
 /echo                     the request's body
 /early/N                  N at once, although the body has not come; then reads the body and goes on
-/blind                    200, and to the next request 200 before it is read; that 1 s later
+/blind                    200, and to the next request 200 before it is read; 103 when it is, 1 s later
 /refuse/N                 N at once, and closes without reading the body
 /hints/N                  103 as often, each in a segment of its own, then 200
 /hints-joined             103 and 200 in one segment
@@ -239,6 +239,7 @@ def do_blind(c):
     c.answer(200)
     time.sleep(1)
     c.head()
+    c.sock.sendall(b"HTTP/1.1 103 Early Hints\r\n\r\n")
 
 
 def do_refuse(c, status):
