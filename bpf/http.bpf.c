@@ -30,7 +30,8 @@ static __attribute__((noinline)) struct connection *begin_connection(
 {
 	u32 unit = find_unit(skb);
 	struct http_totals *t = totals_of(unit);
-	struct connection *c, *moved = NULL;
+	struct connection *c, *blank;
+	struct bench *bench;
 	struct bpf_tcp_sock *tcp;
 	struct ends ends;
 	u16 port = p->from;
@@ -46,30 +47,35 @@ static __attribute__((noinline)) struct connection *begin_connection(
 			__builtin_memcpy(other.to, ends.from, 16);
 			ends = other;
 		}
-		moved = bpf_map_lookup_elem(&early, &ends);
+		c = bpf_map_lookup_elem(&early, &ends);
+		if (c) {
+			c = move_early(sk, c);
+			bpf_map_delete_elem(&early, &ends);
+			return c;
+		}
 	}
-	c = bpf_sk_storage_get(&connections, sk, moved, BPF_SK_STORAGE_GET_F_CREATE);
-	if (!c) {
+	bench = take_bench();
+	if (!bench) {
 		count(&t->untracked[HTTP_UNTRACKED_FULL]);
 		return NULL;
 	}
-	if (moved) {
-		bpf_map_delete_elem(&early, &ends);
-		adopt_early(c, unit);
-		return c;
-	}
-	c->unit = unit;
-	c->connecting = !ingress && p->flags & TCP_SYN;
+	blank = clear_blank(bench);
+	blank->unit = unit;
+	blank->connecting = !ingress && p->flags & TCP_SYN;
 	/* Bytes went by before we looked: this is the middle of a conversation. */
 	tcp = bpf_tcp_sock(sk);
 	if (tcp && (tcp->bytes_received || tcp->bytes_acked > 1))
-		c->role = ROLE_JOINED;
+		blank->role = ROLE_JOINED;
 	else if (tcp && ingress) {
-		c->in.next = tcp->rcv_nxt;
-		c->in.known = 1;
+		blank->in.next = tcp->rcv_nxt;
+		blank->in.known = 1;
 	}
 	if (ingress && bpf_map_lookup_elem(&probe_ports, &port))
-		c->role = ROLE_UNTRACKED;
+		blank->role = ROLE_UNTRACKED;
+	c = open_connection(sk, blank);
+	return_bench(bench);
+	if (!c)
+		count(&t->untracked[HTTP_UNTRACKED_FULL]);
 	return c;
 }
 

@@ -48,10 +48,10 @@ struct direction {
  */
 struct connection {
 	u32 unit; /* place in `totals` */
-	/* While in `early`, where it counts for nobody: the same, and the data that came. */
+	/* Until it is moved from `early`: the same; and the data that came. */
 	u32 early_unit, early_from, early_length;
 	struct ahead ahead;
-	u8 role;
+	u32 role;       /* enum role; what changes it may run on two CPUs: change_role() */
 	u8 reason;      /* enum http_untracked */
 	u8 connecting;  /* this side began it */
 	u8 joined;      /* met in the middle, and no answer understood since */
@@ -59,7 +59,7 @@ struct connection {
 	u8 server_gone; /* the other way round */
 	u8 server_died; /* closed for a process that ended */
 	u8 was;         /* enum role before bytes were lost; 0: there was none */
-	u8 reserved[16];
+	u8 reserved[13];
 	/*
 	 * Requests so far: arrived (written by ingress), answered (egress), read; ingress and
 	 * egress may run on two CPUs at the same time. Either may find that up to .dropped nothing
@@ -139,6 +139,19 @@ static __always_inline u32 find_unit(struct __sk_buff *skb)
 	return unit ? *unit : 0;
 }
 
+/*
+ * What is remembered of the socket's connection, from now on if nothing was: then as `blank` says.
+ * The first words of both ends may come at the same time, on two CPUs; he who is second to make
+ * room is refused it, and finds what the first one has made. NULL: there is no memory.
+ */
+static __always_inline struct connection *open_connection(void *sk, struct connection *blank)
+{
+	struct connection *c =
+		bpf_sk_storage_get(&connections, sk, blank, BPF_SK_STORAGE_GET_F_CREATE);
+
+	return c ? c : bpf_sk_storage_get(&connections, sk, blank, BPF_SK_STORAGE_GET_F_CREATE);
+}
+
 /* A count of answered or read requests, those included of which nothing more will be known. */
 static __always_inline u32 beyond_dropped(const struct connection *c, u32 request)
 {
@@ -194,15 +207,41 @@ static __always_inline void finish_one(struct connection *c, struct http_totals 
 	}
 }
 
-/* Only connections that the unit accepted are counted; what it does as a client is its own. */
+/* From one role that it may have now to another one; false: another CPU has changed it. */
+static __always_inline bool change_role(struct connection *c, u32 from, u32 to)
+{
+	return __sync_val_compare_and_swap(&c->role, from, to) == from;
+}
+
+/*
+ * Only connections that the unit accepted are counted, each once; what it does as a client is its
+ * own. Not inlined: the verifier looks at it once.
+ */
+__attribute__((noinline)) int leave(
+	struct connection *c, struct http_totals *t, u32 reason, u32 new_role)
+{
+	u32 role = ROLE_UNTRACKED;
+
+	if (!c || !t)
+		return 0;
+	/* First this: who adds a request after what is open was dropped will see it. */
+	for (int i = 0; i < 4; i++) {
+		role = *(volatile u32 *)&c->role;
+		if (role == ROLE_UNTRACKED || change_role(c, role, new_role))
+			break;
+	}
+	if (role == ROLE_UNTRACKED)
+		return 0;
+	c->reason = (u8)reason;
+	if (role != ROLE_CLIENT && !c->connecting && reason < HTTP_UNTRACKED_REASONS)
+		count(&t->untracked[reason]);
+	drop_requests(c, t);
+	return 0;
+}
+
 static __always_inline void give_up(struct connection *c, struct http_totals *t, u32 reason)
 {
-	if (c->role != ROLE_CLIENT && !c->connecting && reason < HTTP_UNTRACKED_REASONS)
-		count(&t->untracked[reason]);
-	c->reason = (u8)reason;
-	/* First this: who adds a request after what is open was dropped will see it. */
-	c->role = ROLE_UNTRACKED;
-	drop_requests(c, t);
+	leave(c, t, reason, ROLE_UNTRACKED);
 }
 
 static __always_inline void begin_anew(struct direction *d)
@@ -216,8 +255,7 @@ static __always_inline void begin_anew(struct direction *d)
 /* Bytes were missed: wait for the next request that begins with a segment. */
 static __always_inline void lose_track(struct connection *c, struct http_totals *t)
 {
-	give_up(c, t, HTTP_UNTRACKED_LOST);
-	c->role = c->connecting ? ROLE_UNTRACKED : ROLE_JOINED;
+	leave(c, t, HTTP_UNTRACKED_LOST, c->connecting ? ROLE_UNTRACKED : ROLE_JOINED);
 	begin_anew(&c->in);
 	begin_anew(&c->out);
 	c->ahead.length = 0;

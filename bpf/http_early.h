@@ -10,14 +10,6 @@
 
 #define AF_INET6 10
 
-/* Never written: what a new connection of `early` begins as, too large for the stack. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, u32);
-	__type(value, struct connection);
-} blank SEC(".maps");
-
 /*
  * At the listening socket: the end of a handshake that brings data. What is to take its payload, in
  * the name of nobody; NULL: nothing is.
@@ -25,52 +17,62 @@ struct {
 static __attribute__((noinline)) struct connection *begin_early(
 	struct __sk_buff *skb, struct packet *p)
 {
-	struct connection *c, *empty;
+	struct connection *c, *blank;
+	struct bench *bench;
 	struct ends ends;
-	u32 zero = 0, unit;
+	u32 unit;
+	long failed;
 
 	if (!p || !p->length || p->flags & TCP_RST || !read_ends(skb, p, &ends))
 		return NULL;
 	unit = find_unit(skb);
-	empty = bpf_map_lookup_elem(&blank, &zero);
-	if (!unit || !empty)
+	if (!unit)
 		return NULL;
 	c = bpf_map_lookup_elem(&early, &ends);
 	if (c && c->in.known && c->in.next == p->sequence + p->length)
 		return NULL; /* once more */
-	if (bpf_map_update_elem(&early, &ends, empty, BPF_ANY))
-		return NULL;
-	c = bpf_map_lookup_elem(&early, &ends);
-	if (!c)
-		return NULL;
 	/* Data on a SYN comes behind the sequence number that the SYN itself takes. */
 	if (p->flags & TCP_SYN)
 		p->sequence++;
-	c->early_unit = unit;
-	c->early_from = p->sequence;
-	c->early_length = p->length;
+	bench = take_bench();
+	if (!bench)
+		return NULL;
+	blank = clear_blank(bench);
+	blank->early_unit = unit;
+	blank->early_from = p->sequence;
+	blank->early_length = p->length;
+	failed = bpf_map_update_elem(&early, &ends, blank, BPF_ANY);
+	return_bench(bench);
+	c = failed ? NULL : bpf_map_lookup_elem(&early, &ends);
+	if (!c)
+		return NULL;
 	keep_ahead(&c->ahead, skb, p); /* and whether it was, only the socket will know */
 	return c;
 }
 
 /* Moves what came with the handshake to its socket: from now on it counts. */
-static __always_inline void adopt_early(struct connection *c, u32 unit)
+static __always_inline struct connection *move_early(void *sk, struct connection *moved)
 {
-	struct http_totals *t = totals_of(unit);
+	struct connection *c;
+	struct http_totals *t;
+	u32 unit;
 
-	c->unit = unit;
+	moved->unit = moved->early_unit;
+	c = open_connection(sk, moved);
+	/* Fast Open: the end of the handshake and the first answer may come at the same time. */
+	unit = c ? __sync_lock_test_and_set(&c->early_unit, 0) : 0;
+	t = unit ? totals_of(unit) : NULL;
 	if (!t)
-		return;
+		return c;
 	if (c->role == ROLE_UNTRACKED)
 		count(&t->untracked[c->reason < HTTP_UNTRACKED_REASONS ? c->reason : 0]);
 	if (c->role == ROLE_SERVER && c->open) {
-		if (!has_detail(t, unit)) {
-			count(&t->untracked[HTTP_UNTRACKED_FULL]);
-			c->role = ROLE_UNTRACKED;
-			return;
-		}
-		__sync_fetch_and_add(&t->started, c->open);
+		if (has_detail(t, unit))
+			__sync_fetch_and_add(&t->started, c->open);
+		else
+			give_up(c, t, HTTP_UNTRACKED_FULL);
 	}
+	return c;
 }
 
 static __always_inline void read_socket_ends(struct sock *sk, struct ends *ret)
@@ -91,32 +93,32 @@ static __always_inline void read_socket_ends(struct sock *sk, struct ends *ret)
 
 static __always_inline void connection_begins(struct sock *sk)
 {
-	struct connection *c, *moved, *empty;
+	struct connection *moved, *blank;
+	struct bench *bench;
 	struct ends ends;
-	u32 zero = 0, next;
+	u32 next;
 
 	read_socket_ends(sk, &ends);
 	moved = bpf_map_lookup_elem(&early, &ends);
-	empty = bpf_map_lookup_elem(&blank, &zero);
-	if (!moved || !empty)
+	if (!moved)
 		return;
 	next = BPF_CORE_READ((struct tcp_sock *)sk, rcv_nxt);
-	/* What came was not the beginning: only that it came is remembered. */
 	if (next - moved->early_from <= moved->early_length)
-		c = bpf_sk_storage_get(&connections, sk, moved, BPF_SK_STORAGE_GET_F_CREATE);
+		move_early(sk, moved);
 	else {
-		c = bpf_sk_storage_get(&connections, sk, empty, BPF_SK_STORAGE_GET_F_CREATE);
-		if (c && !c->unit) {
-			c->ahead = moved->ahead;
-			c->ahead.length = moved->early_length;
-			c->early_unit = moved->early_unit;
-			c->in.next = next;
-			c->in.known = 1;
-		}
+		/* What came was not the beginning: only that it came is remembered. */
+		bench = take_bench();
+		if (!bench)
+			return;
+		blank = clear_blank(bench);
+		blank->unit = moved->early_unit;
+		blank->ahead = moved->ahead;
+		blank->ahead.length = moved->early_length;
+		blank->in.next = next;
+		blank->in.known = 1;
+		open_connection(sk, blank);
+		return_bench(bench);
 	}
-	/* Fast Open: its first answer may have moved it already. */
-	if (c && !c->unit)
-		adopt_early(c, c->early_unit);
 	bpf_map_delete_elem(&early, &ends);
 }
 

@@ -12,14 +12,15 @@
 
 /* What one run needs and the stack has no room for. */
 struct bench {
+	u32 busy, at; /* its place */
 	struct http_block block;
 	struct http_route_walk walk;
 	struct http_route_key key;
+	struct connection blank; /* what a connection begins as, before others see it */
 };
 
 struct scratch {
 	struct bench benches[SCRATCHES];
-	u32 busy[SCRATCHES];
 };
 
 struct {
@@ -28,6 +29,34 @@ struct {
 	__type(key, u32);
 	__type(value, struct scratch);
 } scratches SEC(".maps");
+
+static __always_inline struct bench *take_bench(void)
+{
+	u32 zero = 0;
+	struct scratch *s = bpf_map_lookup_elem(&scratches, &zero);
+
+	for (u32 i = 0; s && i < SCRATCHES; i++) {
+		struct bench *b = &s->benches[i];
+
+		if (__sync_lock_test_and_set(&b->busy, 1))
+			continue;
+		/* Read back: to the verifier it is one of them, and not a case for each. */
+		b->at = i;
+		return &s->benches[bounded(*(volatile u32 *)&b->at, SCRATCHES)];
+	}
+	return NULL;
+}
+
+static __always_inline void return_bench(struct bench *b)
+{
+	b->busy = 0;
+}
+
+static __always_inline struct connection *clear_blank(struct bench *b)
+{
+	__builtin_memset(&b->blank, 0, sizeof(b->blank));
+	return &b->blank;
+}
 
 /* One direction's walk over the payload of a packet. */
 struct walk {

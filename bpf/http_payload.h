@@ -83,15 +83,17 @@ static __always_inline bool is_http2_settings(const char *b)
 static __always_inline void find_role(struct connection *c, struct http_totals *t,
 	struct __sk_buff *skb, u32 at, u32 length, bool ingress)
 {
-	u8 role = ingress ? ROLE_SERVER : ROLE_CLIENT;
+	u32 was = *(volatile u32 *)&c->role, role = ingress ? ROLE_SERVER : ROLE_CLIENT;
 	char first[8] = {};
 
+	if (was != ROLE_NEW && was != ROLE_JOINED)
+		return; /* the other end's first words, on another CPU, have just said what it is */
 	load_beginning(skb, at, length, first);
 	/* In the middle of something; or on the other side than before, and then it is none. */
-	if (c->role == ROLE_JOINED &&
+	if (was == ROLE_JOINED &&
 		(http_method_of(first) == HTTP_OTHER || (c->was && c->was != role)))
 		return;
-	if (c->role == ROLE_NEW && ingress == (bool)c->connecting) {
+	if (was == ROLE_NEW && ingress == (bool)c->connecting) {
 		/* The side that was called speaks first: mail, databases, shells. */
 		give_up(c, t,
 			is_http2_settings(first) ? HTTP_UNTRACKED_HTTP2 : HTTP_UNTRACKED_NOT_HTTP);
@@ -110,10 +112,11 @@ static __always_inline void find_role(struct connection *c, struct http_totals *
 		give_up(c, t, HTTP_UNTRACKED_NOT_HTTP);
 		return;
 	}
-	c->joined = c->role == ROLE_JOINED;
-	c->role = c->was = role;
 	if (ingress)
 		c->out.stream.flags = HTTP_FLAG_RESPONSE;
+	c->joined = was == ROLE_JOINED;
+	c->was = (u8)role;
+	change_role(c, was, role);
 }
 
 /*
@@ -166,22 +169,10 @@ static __always_inline bool passes_by(struct direction *d, const struct packet *
 	return true;
 }
 
-static __always_inline struct bench *take_bench(struct scratch *s, u32 *ret_at)
-{
-	for (u32 i = 0; i < SCRATCHES; i++)
-		if (!__sync_lock_test_and_set(&s->busy[i], 1)) {
-			*ret_at = i;
-			return &s->benches[i];
-		}
-	return NULL;
-}
-
 /* Not inlined: the verifier looks at it once, whatever the packet looked like. */
 __attribute__((noinline)) int take_payload(struct __sk_buff *skb, struct connection *c,
 	struct http_totals *t, const struct packet *p, bool ingress)
 {
-	u32 zero = 0, at = 0;
-	struct scratch *scratch;
 	struct direction *d;
 	u8 stage;
 	struct walk w = {};
@@ -204,10 +195,7 @@ __attribute__((noinline)) int take_payload(struct __sk_buff *skb, struct connect
 	old = old_bytes(&w, p);
 	stage = d->stream.stage;
 	if (old >= 0 && !w.failed && stage != HTTP_FOREIGN && stage != HTTP_UNTIL_CLOSE) {
-		scratch = bpf_map_lookup_elem(&scratches, &zero);
-		if (!scratch)
-			return 0;
-		w.bench = take_bench(scratch, &at);
+		w.bench = take_bench();
 		if (w.bench) {
 			d->offset = p->offset + (u32)old;
 			d->left = p->length - (u32)old;
@@ -219,7 +207,7 @@ __attribute__((noinline)) int take_payload(struct __sk_buff *skb, struct connect
 				w.failed = FAILED_LOST;
 			if (ingress && c->ahead.length)
 				take_ahead(&w);
-			scratch->busy[at & (SCRATCHES - 1)] = 0;
+			return_bench(w.bench);
 		} else
 			w.failed = FAILED_LOST;
 	}

@@ -11,7 +11,7 @@ import time
 
 from harness import (RUN, SLOW, UNIT_DIR, Failure, Unit, case, expect, expect_text, journal, mendd_pid, metrics, remove,
                      run, run_raw, wait, wait_mendd_ready, write)
-from http_client import MAPPED, V4, V6, Client, message, once
+from http_client import MAPPED, V4, V6, Client, await_tick, message, once
 from http_servers import is_listening
 from http_truth import HTTP, Counts, Seen, Truth, expect_server, http_unit, port_of, server_says
 
@@ -569,6 +569,19 @@ def nonsense(t):
     truth.check({}, untracked={"not_http": 9})
     once(u.port, "GET", "/status/200")
     truth.check({("GET", 200): 1}, untracked={"not_http": 9})
+
+
+@case("HTTP: both ends of a connection say their first words at the same time")
+def at_once(t):
+    """Each on its own processor, and each of the two programs would make room for the connection."""
+    u = http_unit(t, options="--banner '220 mail.example ESMTP' --at-once")
+    truth = Truth(u)
+    for i in range(1000):
+        with Client(u.port) as c:
+            await_tick()
+            c.send(b"GET /status/200 HTTP/1.1\r\n\r\n" if i % 2 else b"EHLO lab 1\r\n")
+            expect("the banner", c.line(), "220 mail.example ESMTP")
+    truth.check({}, untracked={"not_http": 1000})
 
 
 @case("HTTP: TCP fast open on the loopback: a request on the SYN")

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """An HTTP server that does on request what real servers do rarely: the path says what.
 
-    server.py --log FILE [--port PORT] [--single] [--tls CERTIFICATE] [--fastopen] [--banner TEXT]
+    server.py --log FILE [--port PORT] [--single] [--tls CERTIFICATE] [--fastopen] [--banner TEXT [--at-once]]
 
 It listens on PORT of 0.0.0.0 and on the port after it of [::] (where IPv4 comes mapped), or on what systemd hands
 over. Every answer is one line in FILE, "METHOD STATUS", written before its first byte goes out: the truth as the
-server knows it. With --single one thread does everything, one request per connection.
+server knows it. With --single one thread does everything, one request per connection. TEXT is what it says first,
+before it has read anything; --at-once: when the clock begins its next 2 ms.
 
 /status/N                 answers N; with a body where the status allows one
 /sleep/MS /hang           answers late; never
@@ -368,6 +369,10 @@ def accept(listener, arguments, context, log):
         try:
             if context:
                 sock = context.wrap_socket(sock, server_side=True)
+            if arguments.at_once:
+                tick = time.monotonic_ns() // 2_000_000
+                while time.monotonic_ns() // 2_000_000 == tick:
+                    pass
             if arguments.banner:
                 sock.sendall(arguments.banner.encode() + b"\r\n")
         except OSError:
@@ -391,6 +396,7 @@ def main():
     parser.add_argument("--tls")
     parser.add_argument("--fastopen", action="store_true")
     parser.add_argument("--banner")
+    parser.add_argument("--at-once", action="store_true")
     arguments = parser.parse_args()
     log = os.open(arguments.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     context = None
