@@ -140,9 +140,9 @@ static __always_inline u32 find_unit(struct __sk_buff *skb)
 }
 
 /*
- * What is remembered of the socket's connection, from now on if nothing was: then as `blank` says.
- * The first words of both ends may come at the same time, on two CPUs; he who is second to make
- * room is refused it, and finds what the first one has made. NULL: there is no memory.
+ * What is remembered of the socket's connection; if nothing was, it begins as `blank`. Both ends
+ * may say their first words at the same time, on two CPUs: the second to make room is refused it,
+ * and finds what the first has made. NULL: there is no memory.
  */
 static __always_inline struct connection *open_connection(void *sk, struct connection *blank)
 {

@@ -67,9 +67,8 @@ static __always_inline struct connection *move_early(void *sk, struct connection
 	if (c->role == ROLE_UNTRACKED)
 		count(&t->untracked[c->reason < HTTP_UNTRACKED_REASONS ? c->reason : 0]);
 	if (c->role == ROLE_SERVER && c->open) {
-		if (has_detail(t, unit))
-			__sync_fetch_and_add(&t->started, c->open);
-		else
+		__sync_fetch_and_add(&t->started, c->open);
+		if (!has_detail(t, unit))
 			give_up(c, t, HTTP_UNTRACKED_FULL);
 	}
 	return c;

@@ -12,7 +12,7 @@
 
 /* What one run needs and the stack has no room for. */
 struct bench {
-	u32 busy, at; /* its place */
+	u32 busy, at; /* at: its own place */
 	struct http_block block;
 	struct http_route_walk walk;
 	struct http_route_key key;

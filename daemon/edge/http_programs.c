@@ -186,8 +186,13 @@ static int load_what_loads(struct http **ret, uint32_t n_details, bool wanted[HT
 static void attach(struct http_programs *p, const struct http *s)
 {
 	union bpf_iter_link_info info = { .map.map_fd = (__u32)bpf_map__fd(s->maps.connections) };
-	LIBBPF_OPTS(bpf_iter_attach_opts, walk, .link_info = &info, .link_info_len = sizeof(info));
+	struct bpf_iter_attach_opts walk;
 
+	/* By hand: its padding has to be 0, which LIBBPF_OPTS() cannot promise. */
+	memset(&walk, 0, sizeof(walk));
+	walk.sz = sizeof(walk);
+	walk.link_info = &info;
+	walk.link_info_len = sizeof(info);
 	for (int i = 0; i < HTTP_PROGRAM_COUNT; i++) {
 		struct bpf_program *program = program_of(s, i);
 		struct bpf_link *link = NULL;

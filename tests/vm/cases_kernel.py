@@ -13,16 +13,12 @@ import time
 from cases_deaths import OUTCOMES, check_counters, only_marker, operator_restarts
 from harness import (RUN, VICTIM, case, daemon_reload, expect, expect_in, expect_text, mendd_pid, metrics, read,
                      run, run_raw, wait, wait_mendd_ready)
-from vm import code_of_waitid, wait_zombie
+from vm import code_of_waitid, kernel_version, wait_zombie
 
 PROGRAMS = ("deaths", "signals", "oom", "exec", "cgroup-births", "cgroup-ends")
 HTTP = ("http", "http-queue", "http-ends", "http-oldest")  # from 5.17 on
 HTTP_PROGRAMS = 6
 FAST = "Heal=restart\nVerifyFor=300ms\nBackoff=100ms..1s"
-
-
-def release():
-    return tuple(int(x) for x in os.uname().release.split(".")[:2])
 
 
 def doctor():
@@ -40,12 +36,12 @@ def programs(t):
     m = metrics()
     for what in ("bpf", *PROGRAMS):
         expect(f"mendd_collector_up of {what}", m.of("mendd_collector_up", collector=what), 1)
-    http = release() >= (5, 17)
+    http = kernel_version() >= (5, 17)
     for what in HTTP if http else HTTP[:1]:
         expect(f"doctor about {what}", rows[what]["state"], "ok" if http else "degraded")
         expect(f"mendd_collector_up of {what}", m.of("mendd_collector_up", collector=what), int(http))
 
-    exits = ["exit_told", "exit_told_2nd"] if release() >= (6, 16) else ["exit_counted"]
+    exits = ["exit_told", "exit_told_2nd"] if kernel_version() >= (6, 16) else ["exit_counted"]
     wanted = len(PROGRAMS) - 1 + len(exits) + HTTP_PROGRAMS * http
 
     def loaded():
@@ -82,7 +78,7 @@ def child_of(u, *deadline):
 
 def missed():
     """Deaths that the kernel may have kept from both programs, and says so: see exit_told_2nd."""
-    return metrics().of("mendd_bpf_program_misses_total", program="exit_told_2nd") if release() >= (6, 16) else 0
+    return metrics().of("mendd_bpf_program_misses_total", program="exit_told_2nd") if kernel_version() >= (6, 16) else 0
 
 
 def counted(t, request, wanted):

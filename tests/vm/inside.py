@@ -53,6 +53,7 @@ def main():
             harness.CASES[:] = [c for c in harness.CASES if c["name"] in FROM_THE_LAB
                                 and (c["name"] != "cgroup.kill" or has_cgroup_kill())]
             importlib.import_module("cases_kernel")
+            importlib.import_module("cases_refused")
         importlib.import_module("cases_degraded")
         if os.environ["VM_HIERARCHY"] == "unified" or not os.path.exists("/sys/fs/cgroup/cgroup.controllers"):
             harness.run_all("", os.environ["VM_ONLY"])

@@ -68,13 +68,13 @@ def install(build, target):
         raise kernels.CannotHave("meson install failed: " + r.stdout.decode())
 
 
-def prepare_tests(directory):
-    """What runs inside: the lab's harness and cases, ours, and the victim."""
+def prepare_tests(directory, build):
+    """What runs inside: the lab's harness and cases, ours, the victim, and who makes the kernel refuse programs."""
     os.makedirs(directory)
     for path in (LAB + "/harness.py", LAB + "/host.py", LAB + "/cases_deaths.py", LAB + "/cases_http_protocol.py",
                  LAB + "/cases_http_world.py", LAB + "/http_truth.py", LAB + "/http_client.py",
                  LAB + "/http_servers.py", HERE + "/inside.py", HERE + "/vm.py", HERE + "/cases_kernel.py",
-                 HERE + "/cases_degraded.py"):
+                 HERE + "/cases_degraded.py", HERE + "/cases_refused.py", build + "/tests/vm/refuse"):
         shutil.copy(path, directory)
     shutil.copytree(LAB + "/http", directory + "/http")
     subprocess.run(["cc", "-O1", "-g", "-Wall", "-Wextra", "-Wno-unused-parameter", "-pthread",
@@ -222,6 +222,8 @@ def main():
     names = arguments.kernel or ["6.1"]
     if "all" in names:
         names = list(kernels.KERNELS)
+    if arguments.log:
+        os.makedirs(arguments.log, exist_ok=True)
     arguments.cache = os.path.abspath(arguments.cache or arguments.build + "/vm-downloads")
     directory = tempfile.mkdtemp(prefix="mendd-vm.")
     guard = lab_module.janitor([], directory)
@@ -233,7 +235,7 @@ def main():
             if not shutil.which(QEMU):
                 raise kernels.CannotHave(f"{QEMU} is not installed (package qemu-system-x86)")
             install(os.path.abspath(arguments.build), directory + "/installed")
-            prepare_tests(directory + "/tests")
+            prepare_tests(directory + "/tests", os.path.abspath(arguments.build))
             root.write_base(base, directory + "/installed", {directory + "/tests": INSIDE})
         except kernels.CannotHave as e:
             for name in names:

@@ -5,6 +5,8 @@ import re
 
 from harness import read, wait
 
+REFUSE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "refuse")
+
 
 def kernel_version():
     return tuple(int(n) for n in re.match(r"(\d+)\.(\d+)", os.uname().release).groups())
