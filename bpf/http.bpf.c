@@ -195,13 +195,6 @@ static __always_inline u32 why_incomplete(const struct connection *c, struct soc
 	return c->client_gone ? HTTP_CLIENT_RESET : HTTP_SERVER_RESET;
 }
 
-static __always_inline void count_incomplete(struct http_totals *t, u32 reason, u32 n)
-{
-	u64 *counters = t->incomplete;
-
-	__sync_fetch_and_add(&counters[bounded(reason, HTTP_INCOMPLETE_REASONS)], n);
-}
-
 /* Requests that will not be answered, the connection's last ones. */
 static __always_inline void end_unanswered(
 	struct connection *c, struct http_totals *t, u32 reason, u32 n)

@@ -140,6 +140,13 @@ static __always_inline void count_code(struct http_detail *d, u32 method, u16 st
 		count(&codes[bounded(method * HTTP_CODES + place, HTTP_METHODS * HTTP_CODES)]);
 }
 
+static __always_inline void count_incomplete(struct http_totals *t, u32 reason, u32 n)
+{
+	u64 *counters = t->incomplete;
+
+	__sync_fetch_and_add(&counters[bounded(reason, HTTP_INCOMPLETE_REASONS)], n);
+}
+
 /* Whether the unit may make a record now. */
 static __always_inline bool may_record(struct http_totals *t, u64 now)
 {

@@ -103,6 +103,13 @@ static __always_inline void request_arrives(struct walk *w)
 	u32 at = c->arrived & PENDING_MASK;
 	u16 route = 0;
 
+	/* No answer can come any more, and who sent it could not know that. */
+	if (c->server_gone) {
+		count(&w->t->started);
+		count_incomplete(w->t, HTTP_SENT_AHEAD, 1);
+		count(&w->t->finished);
+		return;
+	}
 	if (!has_detail(w->t, c->unit)) {
 		if (may_record(w->t, w->now))
 			write_record(c, HTTP_RECORD_FULL, 0, w->now);
@@ -142,6 +149,7 @@ static __always_inline void answer_ends(struct connection *c, struct http_totals
 	if (d)
 		observe(d, HTTP_DURATION, class_of(c->answer_status), time_from(arrival, now), 1);
 	c->answered_ns = 0;
+	c->sent_ahead = c->arrived;
 	finish_one(c, t);
 }
 

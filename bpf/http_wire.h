@@ -61,7 +61,7 @@ enum http_incomplete {
 	HTTP_SERVER_RESET, /* the server closed or reset the connection */
 	HTTP_SERVER_DIED,  /* the kernel closed it for a process that ended */
 	HTTP_TIMED_OUT,    /* the other side has not been heard of any more */
-	/* The server closed behind an answer that had begun when they were there already: it may.
+	/* Came before the last answer had ended, or after the server had closed behind it: it may.
 	 */
 	HTTP_SENT_AHEAD,
 	HTTP_INCOMPLETE_REASONS,

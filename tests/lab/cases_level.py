@@ -6,8 +6,8 @@ import re
 import threading
 import time
 
-from cases_http_world import certificate
 from harness import (RUN, SLOW, expect, expect_text, remove, run, run_raw, wait, wait_metrics, write)
+from http_servers import certificate
 from http_truth import HTTP
 from level import (GRACE_OFF, Customers, alert, ask, become, explained, level, offset, sick, stays, told_at,
                    wait_alert, wait_held, wait_over, wait_restarted)

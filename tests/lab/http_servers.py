@@ -4,7 +4,7 @@ it of IPv6, where IPv4 comes mapped."""
 import os
 import shutil
 
-from harness import RUN, wait, write
+from harness import RUN, remove, run, wait, write
 from http_client import MAPPED, V4, V6
 from http_truth import HTTP, port_of
 
@@ -49,6 +49,17 @@ def is_listening(port):
                 if state == "0A" and int(local.rpartition(":")[2], 16) == port:
                     return True
     return False
+
+
+def certificate(t):
+    path = f"{RUN}/{t.unit_name('tls')}.pem"
+    run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+        "-subj", "/CN=localhost", "-keyout", path, "-out", path + ".crt")
+    with open(path, "a", encoding="ascii") as f, open(path + ".crt", encoding="ascii") as crt:
+        f.write(crt.read())
+    t.cleanup(remove, path)
+    t.cleanup(remove, path + ".crt")
+    return path
 
 
 def statuses(line):

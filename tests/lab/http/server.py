@@ -30,6 +30,7 @@ before it has read anything; --at-once: when the clock begins its next 2 ms.
 /die                      ends the process
 /call/PORT[/N]            asks the server at 127.0.0.1:PORT as often (1), then answers 200
 /again/PORT/N             the same with one socket, which is connected to nowhere in between
+/tick/…                   the same, when the clock begins its next 2 ms
 /keepalive                sets TCP keep-alive as short as it can be, and never answers
 """
 import argparse
@@ -48,6 +49,13 @@ REASONS = {100: "Continue", 200: "OK", 204: "No Content", 301: "Moved", 304: "No
            413: "Too Large", 500: "Error"}
 lock = threading.Lock()
 waiting = threading.Event()  # never set
+
+
+def await_tick():
+    """Until the clock begins its next 2 ms, without leaving the processor: the client does the same."""
+    tick = time.monotonic_ns() // 2_000_000
+    while time.monotonic_ns() // 2_000_000 == tick:
+        pass
 
 
 class Gone(Exception):
@@ -143,9 +151,14 @@ class Connection:
                 if single:
                     self.open = False
                 words = self.path.strip("/").split("/")
+                at_once = words[0] == "tick"
+                if at_once:
+                    words.pop(0)
                 verb = globals().get("do_" + words[0].replace("-", "_"), do_unknown)
                 if words[0] not in ("early", "refuse", "hang"):
                     self.request_body = self.body()
+                if at_once:
+                    await_tick()
                 verb(self, *words[1:])
                 if not self.open:
                     return
@@ -370,9 +383,7 @@ def accept(listener, arguments, context, log):
             if context:
                 sock = context.wrap_socket(sock, server_side=True)
             if arguments.at_once:
-                tick = time.monotonic_ns() // 2_000_000
-                while time.monotonic_ns() // 2_000_000 == tick:
-                    pass
+                await_tick()
             if arguments.banner:
                 sock.sendall(arguments.banner.encode() + b"\r\n")
         except OSError:
