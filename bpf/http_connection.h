@@ -220,18 +220,18 @@ static __always_inline bool change_role(struct connection *c, u32 from, u32 to)
 __attribute__((noinline)) int leave(
 	struct connection *c, struct http_totals *t, u32 reason, u32 new_role)
 {
-	u32 role = ROLE_UNTRACKED;
+	u32 role = ROLE_NEW;
 
 	if (!c || !t)
 		return 0;
 	/* First this: who adds a request after what is open was dropped will see it. */
 	for (int i = 0; i < 4; i++) {
 		role = *(volatile u32 *)&c->role;
-		if (role == ROLE_UNTRACKED || change_role(c, role, new_role))
+		if (role == ROLE_UNTRACKED || role == new_role)
+			return 0; /* another CPU has done it */
+		if (change_role(c, role, new_role))
 			break;
 	}
-	if (role == ROLE_UNTRACKED)
-		return 0;
 	c->reason = (u8)reason;
 	if (role != ROLE_CLIENT && !c->connecting && reason < HTTP_UNTRACKED_REASONS)
 		count(&t->untracked[reason]);
