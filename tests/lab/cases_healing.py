@@ -271,7 +271,7 @@ def check_fails(t):
 def address_in_use(t):
     port = free_port()
     u = t.unit(arguments=f"--listen {port}",
-               mendd="Heal=restart\nVerifyFor=1s\nBackoff=1s..1s\nBudget=10/1h", unit="StartLimitIntervalSec=0")
+               mendd="Heal=restart\nVerifyFor=10s\nBackoff=1s..1s\nBudget=10/1h", unit="StartLimitIntervalSec=0")
     wait("mendd knows its socket", lambda: u.mendd()["ListeningSockets"] == [f"tcp 127.0.0.1:{port}"])
     u.request("exit 1")  # it had not lived for VerifyFor=: the restart is a second away
     u.wait_mendd(MainPID=0, HealingState="backoff")

@@ -17,7 +17,7 @@ def tls(t):
         expect("status", run("curl", "--silent", "--insecure", "--output", "/dev/null", "--write-out", "%{http_code}",
                              f"https://127.0.0.1:{u.port}/status/404"), "404")
     truth.check({}, untracked={"tls": 3})
-    expect("health", u.mendd()["Health"], "healthy")
+    u.wait_mendd(Health="healthy")
 
 
 @case("HTTP: HTTP/2 with prior knowledge is untracked; the upgrade to it is a 101")
@@ -56,7 +56,7 @@ def redis(t):
     n = int(re.search(r"total_connections_received:(\d+)", text).group(1))
     expect("connections, as Redis counts them", n >= 7, True)
     truth.check({}, untracked={"not_http": n})
-    expect("health", u.mendd()["Health"], "healthy")
+    u.wait_mendd(Health="healthy")
 
 
 @case("HTTP: PostgreSQL is not HTTP")
@@ -75,7 +75,7 @@ def postgres(t):
         expect("PostgreSQL", run("psql", "-h", "127.0.0.1", "-p", str(port), "-U", "postgres", "-Atc",
                                  "SELECT repeat('GET / HTTP/1.1', 2)", "postgres").strip(), "GET / HTTP/1.1" * 2)
     truth.check({}, untracked={"not_http": 3})
-    expect("health", u.mendd()["Health"], "healthy")
+    u.wait_mendd(Health="healthy")
 
 
 @case("HTTP: servers that speak first, and clients that speak nonsense")
