@@ -12,6 +12,7 @@ from harness import Failure, case, expect, mendd_pid, run, wait
 from http_client import MAPPED, V4, V6, Client, message, once
 from http_servers import SERVERS
 from http_truth import HTTP, Counts, Seen, Truth, expect_server, http_unit, port_of
+from level import wait_alert
 from wire import Wire
 
 SEED = 20240521
@@ -279,8 +280,7 @@ def unread_upload(t):
     with Client(u.port) as hangs, Client(u.port) as c:
         hangs.send(message("GET", "/hang"))
         c.send(message("POST", "/status/200", body=b"x" * 100)[:-50])
-        i = u.wait_incident(10)
-        expect("cause", i["cause"], "hang")
+        wait_alert(u, "http-hang", "firing")
 
 
 @case("HTTP safety: TLS on the ACK that completes the handshake is untracked, and said to be")
