@@ -25,7 +25,10 @@ FROM_THE_LAB = ("exit 0: no incident, counted", "exit 7", "SIGKILL from another 
                 "HTTP: restarted under load: counted from the first request on",
                 "HTTP: kill -9 of mendd under load loses no count",
                 "HTTP: routes, with ids replaced, the rest together, none where nobody asked",
-                "HTTP: TCP fast open on the loopback: a request on the SYN")
+                "HTTP: TCP fast open on the loopback: a request on the SYN",
+                "HTTP: both ends of a connection say their first words at the same time",
+                "HTTP: an answer at the moment when the client resets",
+                "HTTP: the next request at the moment when the server closes")
 
 
 def start_mendd():
@@ -48,7 +51,7 @@ def main():
         print(run_raw("journalctl", "-q", "--no-pager", "-n", "60").stdout)
     else:
         if os.environ["VM_HIERARCHY"] == "unified":
-            for module in ("cases_deaths", "cases_http_protocol", "cases_http_world"):
+            for module in ("cases_deaths", "cases_http_protocol", "cases_http_world", "cases_http_moment"):
                 importlib.import_module(module)
             harness.CASES[:] = [c for c in harness.CASES if c["name"] in FROM_THE_LAB
                                 and (c["name"] != "cgroup.kill" or has_cgroup_kill())]

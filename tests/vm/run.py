@@ -72,9 +72,10 @@ def prepare_tests(directory, build):
     """What runs inside: the lab's harness and cases, ours, the victim, and who makes the kernel refuse programs."""
     os.makedirs(directory)
     for path in (LAB + "/harness.py", LAB + "/host.py", LAB + "/cases_deaths.py", LAB + "/cases_http_protocol.py",
-                 LAB + "/cases_http_world.py", LAB + "/http_truth.py", LAB + "/http_client.py",
-                 LAB + "/http_servers.py", HERE + "/inside.py", HERE + "/vm.py", HERE + "/cases_kernel.py",
-                 HERE + "/cases_degraded.py", HERE + "/cases_refused.py", build + "/tests/vm/refuse"):
+                 LAB + "/cases_http_world.py", LAB + "/cases_http_moment.py", LAB + "/http_truth.py",
+                 LAB + "/http_client.py", LAB + "/http_servers.py", HERE + "/inside.py", HERE + "/vm.py",
+                 HERE + "/cases_kernel.py", HERE + "/cases_degraded.py", HERE + "/cases_refused.py",
+                 build + "/tests/vm/refuse"):
         shutil.copy(path, directory)
     shutil.copytree(LAB + "/http", directory + "/http")
     subprocess.run(["cc", "-O1", "-g", "-Wall", "-Wextra", "-Wno-unused-parameter", "-pthread",
