@@ -448,7 +448,7 @@ def server_goes(t):
         except ConnectionResetError:
             pass
     with talk.client() as c:  # nor does who sends more while it answers
-        c.send(message("GET", "/zero/1000/100", "Connection: close"))
+        c.send(message("GET", "/zero/1000/1000", "Connection: close"))
         expect("status", c.head(), 200)
         talk.tally[("GET", 200)] += 1
         c.send(message("GET", "/status/404"))
@@ -456,14 +456,11 @@ def server_goes(t):
             c.rest()
         except ConnectionResetError:
             pass
-    with talk.client() as c:  # or when it has closed
-        c.ask("GET", "/close")
-        c.send(message("GET", "/status/404"))
     with talk.client() as c:  # but this one came after an answer, behind which it did not close
         c.ask("GET", "/status/200")
         c.send(message("GET", "/drop"))
         c.rest()
-    talk.check(incomplete={"server_reset": 5, "sent_ahead": 4})
+    talk.check(incomplete={"server_reset": 5, "sent_ahead": 3})
 
 
 @case("HTTP: the server is killed with requests in flight")

@@ -407,6 +407,20 @@ def same_port(t):
     b.check()
 
 
+@case("wire: another request when the server has closed is no error of it")
+def after_the_end(t):
+    b = Bench(t)
+    for f in b.flows():
+        f.acknowledges = False  # else its side of the connection may be forgotten at once
+        f.send(message("GET", "/close"))
+        b.got(f)
+        b.wire.pump("its FIN", lambda f=f: f.finished)
+        f.send(MISSING)
+        b.wire.pump("a reset", lambda f=f: f.was_reset)
+    seen = b.check(incomplete={"sent_ahead": 2})
+    expect("clocks", {k: seen.samples[k] for k in (FIRST, DURATION)}, {FIRST: 2, DURATION: 2})
+
+
 @case("wire: a client that is never heard of again")
 def vanished(t):
     b = Bench(t)
