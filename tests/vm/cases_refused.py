@@ -13,9 +13,8 @@ from http_truth import Counts, Truth, http_unit
 from vm import REFUSE, kernel_version
 
 # What is refused at a time, and the features that are then said to be missing.
-ROUNDS = ((("http_read",), {"http-queue"}),
-          (("http_state",), {"http-ends"}),
-          (("http_walk", "http_state_2nd", "program_executed"), {"http-oldest", "exec"}))
+ROUNDS = ((("http_read", "http_walk", "http_state_2nd", "program_executed"), {"http-queue", "http-oldest", "exec"}),
+          (("http_state",), {"http-ends"}))
 
 
 def load_anew():
