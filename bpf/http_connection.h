@@ -83,7 +83,7 @@ struct connection {
 	u64 begin_ns;      /* first byte of the answer that is leaving */
 	u64 answered_ns;   /* arrival of the request whose answer's body is on its way; 0: none */
 	u64 queue_ns;      /* how long the last request that was read had waited */
-	u32 sent_ahead;    /* .arrived when the last answer ended, or began */
+	u32 sent_ahead;    /* .arrived when the last answer ended */
 	u16 answer_status; /* of .answered_ns */
 };
 

@@ -197,7 +197,6 @@ static __always_inline bool answer_begins(struct walk *w)
 	c->answered_ns = arrival;
 	c->answer_status = status;
 	c->answered = answered + 1;
-	c->sent_ahead = c->arrived;
 	kind = record_kind(w->t, status, took, w->now);
 	if (kind >= 0 && c->unit)
 		write_record(c, kind, took, w->now);

@@ -3,11 +3,10 @@
 `refuse` makes it refuse them.)
 """
 import functools
-import json
 import subprocess
 
-from cases_kernel import HTTP, PROGRAMS
-from harness import Skip, case, expect, expect_text, metrics, run, run_raw, wait_mendd_ready
+from cases_kernel import HTTP, PROGRAMS, doctor
+from harness import Skip, case, expect, expect_text, metrics, run, wait_mendd_ready
 from http_client import once
 from http_truth import Counts, Truth, http_unit
 from vm import REFUSE, kernel_version
@@ -25,8 +24,7 @@ def load_anew():
 
 
 def check_features(missing):
-    rows = {r["what"]: r for r in json.loads(run_raw("mendctl", "--json=short", "doctor").stdout)}
-    up = metrics()
+    rows, up = doctor(), metrics()
     for feature in (*PROGRAMS, *HTTP):
         expect(f"doctor about {feature}", rows[feature]["state"], "degraded" if feature in missing else "ok")
         expect(f"mendd_collector_up of {feature}", up.of("mendd_collector_up", collector=feature),
