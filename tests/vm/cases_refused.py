@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """A kernel that refuses single programs: each is left out alone, said to be, and the others go on. (The process
 `refuse` makes it refuse them.)
+
+Only when asked for by name (run.py --only refused): it changes the kernel's text while that runs, and once in about
+ten runs on 6.1 an emulated processor was stuck for good meanwhile.
 """
 import functools
+import os
 import subprocess
 
 from cases_kernel import HTTP, PROGRAMS, doctor
@@ -43,6 +47,8 @@ def refuse(t, program):
 
 
 def left_out(t, programs, missing):
+    if not os.environ["VM_ONLY"]:
+        raise Skip("an emulated processor may be stuck meanwhile: only by name, with --only refused")
     if kernel_version() < (5, 17):
         raise Skip("needs HTTP programs: Linux 5.17")
     u = http_unit(t)
