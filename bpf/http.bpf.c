@@ -5,8 +5,7 @@
  *
  * Hooks: cgroup_skb ingress and egress, attached to the cgroups of watched units and of their
  * sockets; what other services do costs nothing. tp_btf/tcp_rcv_space_adjust tells when the
- * application reads, inet_sock_set_state when a connection begins and ends. An iterator walks over
- * the connections for the oldest request. Needs bpf_loop: 5.17.
+ * application reads, inet_sock_set_state when a connection begins and ends. Needs bpf_loop: 5.17.
  *
  * No path returns anything but 1: an observer must not drop a packet. One request makes no record
  * for user space: it is counted in mapped arrays. `current` means nothing here (softirq):
@@ -79,6 +78,54 @@ static __attribute__((noinline)) struct connection *begin_connection(
 	return c;
 }
 
+/*
+ * Since when the server has kept the connection's first request waiting; 0: it is the client's turn,
+ * or bytes are missing. A request whose body is incomplete waits for its client, unless the
+ * application does not read what has come of it.
+ */
+static __always_inline u64 waits_since(
+	const struct connection *c, u64 arrival, bool last, u32 acknowledged)
+{
+	/* TCP has not taken what was seen: the server cannot know of it. */
+	if (!c->in.known || (s32)(acknowledged - c->in.next) < 0)
+		return 0;
+	if (!last)
+		return arrival;
+	if (!http_in_body(&c->in.stream))
+		return c->body_ns > arrival ? c->body_ns : arrival;
+	if (!reads_are_seen || (c->reading && c->read_to == acknowledged))
+		return 0;
+	return c->reading ? bpf_ktime_get_ns() : arrival; /* it has read, and goes on or not */
+}
+
+/*
+ * The server's own packet tells what TCP has taken, and that what is not answered by now takes its
+ * time: an answer that comes at once carries the acknowledgement itself. So requests that are
+ * answered within some 40 ms never get here.
+ */
+__attribute__((noinline)) int note_flight(
+	struct connection *c, struct http_totals *t, u32 acknowledged)
+{
+	u32 answered, waiting;
+	u64 arrival, since;
+
+	if (!c || !t)
+		return 0;
+	answered = beyond_dropped(c, c->answered);
+	waiting = *(volatile u32 *)&c->arrived - answered;
+	if (!waiting || c->server_gone)
+		return 0;
+	arrival = arrival_of(c, answered);
+	since = waits_since(c, arrival, waiting == 1, acknowledged);
+	if (since) {
+		if (c->transfer_ns && !c->answered_ns)
+			set_transfer(c, t, 0);
+		set_waiting(c, t, since);
+	} else if (!c->transfer_ns)
+		set_transfer(c, t, arrival);
+	return 0;
+}
+
 /* A segment of a connection that is known. */
 static __always_inline void take_packet(
 	struct __sk_buff *skb, struct connection *c, const struct packet *p, bool ingress)
@@ -98,6 +145,8 @@ static __always_inline void take_packet(
 			 c->role == ROLE_SERVER)
 			answer_ends(c, t, bpf_ktime_get_ns());
 	}
+	if (!ingress && c->role == ROLE_SERVER && !c->waiting_ns && c->arrived != c->answered)
+		note_flight(c, t, p->acknowledged);
 }
 
 /* At a socket of which nothing is known yet. */
@@ -153,6 +202,21 @@ int http_out(struct __sk_buff *skb)
 	return packet_passes(skb, false);
 }
 
+/* The server is at work on an incomplete request: it waits for its client now, or goes on reading. */
+static __always_inline void read_body(
+	struct connection *c, struct http_totals *t, struct sock *sk)
+{
+	u32 answered = beyond_dropped(c, c->answered);
+
+	c->read_to = BPF_CORE_READ((struct tcp_sock *)sk, copied_seq);
+	c->reading = 1;
+	if (!c->waiting_ns || c->arrived - answered != 1)
+		return;
+	set_waiting(c, t, 0);
+	if (!c->transfer_ns)
+		set_transfer(c, t, arrival_of(c, answered));
+}
+
 /* The application has copied data out of the socket: what had arrived is being worked on. */
 SEC("tp_btf/tcp_rcv_space_adjust")
 int BPF_PROG(http_read, struct sock *sk)
@@ -161,18 +225,22 @@ int BPF_PROG(http_read, struct sock *sk)
 	struct http_totals *t;
 	struct http_detail *d;
 	u32 arrived, read;
+	bool body;
 	u64 now;
 
 	if (!c || c->role != ROLE_SERVER)
 		return 0;
 	arrived = *(volatile u32 *)&c->arrived; /* more may arrive meanwhile */
 	read = beyond_dropped(c, c->read);
-	if (read == arrived)
+	body = http_in_body(&c->in.stream);
+	if (read == arrived && !body)
 		return 0;
 	t = totals_of(c->unit);
 	d = t ? detail_of(t) : NULL;
 	if (!d)
 		return 0;
+	if (body)
+		read_body(c, t, sk);
 	now = bpf_ktime_get_ns();
 	for (int i = 0; i < HTTP_PENDING && read != arrived; i++) {
 		c->queue_ns = time_from(arrival_of(c, read), now);
@@ -244,6 +312,9 @@ static __always_inline int take_state(struct sock *sk, int old_state, int new_st
 		c->server_gone = 1;
 		if (BPF_CORE_READ((struct task_struct *)bpf_get_current_task(), flags) & PF_EXITING)
 			c->server_died = 1;
+		/* Nobody will answer any more, and nobody waits for this process. */
+		if (t && c->waiting_ns)
+			set_waiting(c, t, 0);
 	}
 	if (new_state != TCP_CLOSE || !t)
 		return 0;
@@ -258,6 +329,7 @@ static __always_inline int take_state(struct sock *sk, int old_state, int new_st
 	open = __sync_lock_test_and_set(&c->open, 0);
 	if (open)
 		end_unanswered(c, t, why_incomplete(c, sk), open);
+	drop_requests(c, t);
 	return 0;
 }
 
@@ -277,69 +349,4 @@ SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(http_state_2nd, struct sock *sk, int old_state, int new_state)
 {
 	return take_state(sk, old_state, new_state);
-}
-
-/*
- * Whether the last request does not wait for the server: a part of its body is missing, and of what
- * has come all was read, or at least something since the last walk. Or it was in a segment that TCP
- * has not taken: then the server cannot know of it.
- */
-static __always_inline bool is_clients_turn(struct connection *c, struct sock *sk)
-{
-	u32 received = BPF_CORE_READ((struct tcp_sock *)sk, rcv_nxt);
-	u32 read_to = BPF_CORE_READ((struct tcp_sock *)sk, copied_seq), before = c->read_to;
-	u8 stage = c->in.stream.stage;
-
-	c->read_to = read_to;
-	if (c->in.known && (s32)(c->in.next - received) > 0)
-		return true;
-	return (stage == HTTP_BODY || stage == HTTP_CHUNK_SIZE || stage == HTTP_CHUNK ||
-		       stage == HTTP_TRAILER) &&
-	       (received == read_to || before != read_to);
-}
-
-/* One connection of a walk over all: the daemon has set the results to 0 before. */
-SEC("iter/bpf_sk_storage_map")
-int http_walk(struct bpf_iter__bpf_sk_storage_map *ctx)
-{
-	struct connection *c = ctx->value;
-	struct sock *sk = ctx->sk;
-	struct http_totals *t;
-	u32 answered, waiting, unread;
-	u64 oldest;
-
-	if (!c || !sk || c->role != ROLE_SERVER)
-		return 0;
-	answered = beyond_dropped(c, c->answered);
-	waiting = c->arrived - answered;
-	oldest = c->answered_ns;
-	t = totals_of(c->unit);
-	if (!t || (!waiting && !oldest))
-		return 0;
-	if (waiting) {
-		u64 arrival = 0;
-
-		/* An iterator's value is read at constant places only. */
-#pragma unroll
-		for (int i = 0; i < HTTP_PENDING; i++)
-			if ((answered & PENDING_MASK) == i)
-				arrival = *(volatile u8 *)&c->kept[i] == (u8)answered
-						  ? *(volatile u64 *)&c->arrival_ns[i]
-						  : c->late_ns;
-		if (!oldest)
-			oldest = arrival;
-		/* The server could not answer the last one before it had all of it. */
-		if (waiting == 1 && c->body_ns > arrival)
-			arrival = c->body_ns;
-		if (is_clients_turn(c, sk))
-			waiting--;
-		if (waiting && (!t->oldest_unanswered_ns || arrival < t->oldest_unanswered_ns))
-			t->oldest_unanswered_ns = arrival;
-		unread = c->arrived - beyond_dropped(c, c->read);
-		t->unanswered += waiting;
-		t->unread += unread < waiting ? unread : waiting;
-	}
-	if (!t->oldest_ns || oldest < t->oldest_ns)
-		t->oldest_ns = oldest;
-	return 0;
 }

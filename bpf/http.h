@@ -56,19 +56,22 @@ static __always_inline __u32 http_first_of(__u64 marks)
  * anything. The two cases keep the common one, a line that begins in this block, free of a loop
  * over bytes.
  */
-static __always_inline void http_keep(
-	struct http_stream *s, const struct http_block *b, __u32 from, __u32 to)
+HTTP_ONCE int http_keep(struct http_stream *s, struct http_block *b, __u32 from, __u32 to)
 {
-	__u32 n = to - from, seen = s->seen;
+	__u32 n = to - from, seen;
 
+	if (!s || !b)
+		return 0;
+	seen = s->seen;
 	if (seen == 0) {
 		http_copy(s->line, &b->bytes[http_index(from, HTTP_BLOCK)], HTTP_LINE);
 		s->seen = (__u8)(n < HTTP_LINE ? n : HTTP_LINE);
-		return;
+		return 0;
 	}
 	for (__u32 i = 0; i < HTTP_LINE && i < n && seen < HTTP_LINE; i++, seen++)
 		s->line[http_index(seen, HTTP_LINE)] = b->bytes[http_index(from + i, HTTP_BLOCK)];
 	s->seen = (__u8)seen;
+	return 0;
 }
 
 /* Without the CR before the LF; a lone CR elsewhere does not matter. */

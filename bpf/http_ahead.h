@@ -129,18 +129,18 @@ static __always_inline bool ends_one_head(struct http_stream *s, const struct ah
 }
 
 /* The gap before what came ahead is filled: what can be said of it without its bytes? */
-static __always_inline void take_ahead(struct walk *w)
+static __always_inline void take_ahead(
+	struct connection *c, struct http_totals *t, struct bench *b)
 {
-	struct connection *c = w->c;
-	struct http_stream *s = &w->d->stream;
+	struct http_stream *s = &c->in.stream;
 	struct ahead *a = &c->ahead;
 	u32 n = a->length, again = c->in.next - a->sequence;
 
-	if (!n || (s32)again < 0 || w->failed)
+	if (!n || (s32)again < 0 || b->failed)
 		return;
 	a->length = 0;
 	if (a->broken) {
-		w->failed = FAILED_LOST;
+		b->failed = FAILED_LOST;
 		return;
 	}
 	if (again >= n)
@@ -148,12 +148,12 @@ static __always_inline void take_ahead(struct walk *w)
 	n -= again;
 	c->in.next += n;
 	if (!http_wants_lines(s) && s->left >= n)
-		on_event(w, http_skip(s, n));
+		on_event(c, t, &c->in, b, http_skip(s, n));
 	else if (again == 0 && ends_one_head(s, a)) {
 		s->seen = 0;
-		on_event(w, HTTP_HEAD_DONE);
+		on_event(c, t, &c->in, b, HTTP_HEAD_DONE);
 	} else
-		w->failed = FAILED_LOST;
+		b->failed = FAILED_LOST;
 }
 
 #endif

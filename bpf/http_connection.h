@@ -77,12 +77,18 @@ struct connection {
 	struct direction in;
 	u64 body_ns; /* when the last request's body was complete; before its arrival: it has none
 		      */
-	u32 read_to; /* how far the application had read at the last walk over all connections */
+	/* While the last request's body is incomplete: how far the application has read; written
+	 * by http_read. */
+	u32 read_to;
+	u8 reading; /* .read_to is valid */
 	u8 late_method[HTTP_METHODS_PENDING]; /* of those that found no place above */
 	struct direction out;
 	u64 begin_ns;      /* first byte of the answer that is leaving */
 	u64 answered_ns;   /* arrival of the request whose answer's body is on its way; 0: none */
 	u64 queue_ns;      /* how long the last request that was read had waited */
+	/* What is counted of this connection in the unit's .waiting and .transfers; 0: nothing.
+	 * Changed by exchange: whoever takes a value out takes it off there too. */
+	u64 waiting_ns, transfer_ns;
 	u32 sent_ahead;    /* .arrived when the last answer ended */
 	u16 answer_status; /* of .answered_ns */
 };
@@ -181,6 +187,57 @@ static __always_inline u8 method_of(const struct connection *c, u32 request)
 	return c->kept[at] == (u8)request ? c->method[at] : c->late_method[request & METHODS_MASK];
 }
 
+/* In place of what was counted in `ages` for a connection: one that began then, or none (0). */
+static __always_inline void count_age(struct http_ages *ages, u64 *counted, u64 began_ns)
+{
+	u64 before = __sync_lock_test_and_set(counted, began_ns);
+
+	if (before)
+		http_ages_add(ages, before, -1);
+	if (began_ns)
+		http_ages_add(ages, began_ns, 1);
+}
+
+/* Since when the server has kept the connection's first request waiting; 0: it does not. */
+__attribute__((noinline)) int set_waiting(
+	struct connection *c, struct http_totals *t, u64 began_ns)
+{
+	struct http_detail *d;
+
+	if (!c || !t)
+		return 0;
+	d = detail_of(t);
+	if (d)
+		count_age(&d->waiting, &c->waiting_ns, began_ns);
+	return 0;
+}
+
+/* The same of a request in flight that does not wait for the server: bytes are on their way. */
+__attribute__((noinline)) int set_transfer(
+	struct connection *c, struct http_totals *t, u64 began_ns)
+{
+	struct http_detail *d;
+
+	if (!c || !t)
+		return 0;
+	d = detail_of(t);
+	if (d)
+		count_age(&d->transfers, &c->transfer_ns, began_ns);
+	return 0;
+}
+
+/* What has arrived will not be seen to be read any more. */
+static __always_inline void forget_unread(struct connection *c, struct http_totals *t)
+{
+	u32 arrived = *(volatile u32 *)&c->arrived;
+	s32 unread = (s32)(arrived - beyond_dropped(c, c->read));
+
+	if (unread <= 0)
+		return;
+	__sync_fetch_and_add(&t->never_read, unread);
+	c->read = arrived;
+}
+
 /* What is open will not be seen to end. */
 static __always_inline void drop_requests(struct connection *c, struct http_totals *t)
 {
@@ -188,8 +245,13 @@ static __always_inline void drop_requests(struct connection *c, struct http_tota
 
 	if (open)
 		__sync_fetch_and_add(&t->finished, open);
+	forget_unread(c, t);
 	c->dropped = c->arrived;
 	c->answered_ns = 0;
+	if (c->waiting_ns)
+		set_waiting(c, t, 0);
+	if (c->transfer_ns)
+		set_transfer(c, t, 0);
 }
 
 /* One request less in flight, if none of the other CPUs has given all of them up meanwhile. */

@@ -108,6 +108,8 @@ enum http_event {
 struct http_stream {
 	__u64 left;   /* bytes of the body or chunk that are to come */
 	__u64 length; /* Content-Length of the present head */
+	__u64 number; /* that is being read, digit by digit */
+	__u32 digits; /* of it, so far */
 	__u32 head;   /* bytes of the present head so far */
 	__u16 status; /* of the last response */
 	__u8 stage;
@@ -270,6 +272,31 @@ static __always_inline __u32 http_method_length(__u8 method)
 }
 
 /*
+ * What a loop over bytes has found so far lies in memory and not in registers: to the verifier it is
+ * then any number, and each round looks the same, whatever the bytes before were. Kept in registers,
+ * each number of digits would be a case of its own, for all that follows; how many of these there
+ * are depends on the compiler.
+ */
+static __always_inline __u32 http_seen(const struct http_stream *s)
+{
+	return *(const volatile __u8 *)&s->seen;
+}
+
+static __always_inline void http_add_digit(struct http_stream *s, __u32 base, __u32 digit)
+{
+	volatile __u64 *number = &s->number;
+	volatile __u32 *digits = &s->digits;
+
+	*number = *number * base + digit;
+	*digits += 1;
+}
+
+static __always_inline __u32 http_digits(const struct http_stream *s)
+{
+	return *(const volatile __u32 *)&s->digits;
+}
+
+/*
  * Whether the request line ends in "HTTP/1.x", as far as its end was kept: other protocols of lines
  * begin with words too.
  */
@@ -284,17 +311,17 @@ static __always_inline int http_has_version(const struct http_stream *s)
 }
 
 /* METHOD SP target: a token, one space, and something that a target can begin with. */
-static __always_inline int http_request_line(struct http_stream *s)
+HTTP_ONCE int http_request_line(struct http_stream *s)
 {
 	__u32 at;
 	char c;
 
-	if (!http_has_version(s))
+	if (!s || !http_has_version(s))
 		return 0;
 	s->method = http_method_of(s->line);
 	at = http_method_length(s->method);
 	if (!at)
-		while (at < HTTP_LINE - 1 && at < s->seen && http_is_token(s->line[at]))
+		while (at < HTTP_LINE - 1 && at < http_seen(s) && http_is_token(s->line[at]))
 			at++;
 	if (at < 3 || at + 1 >= s->seen || s->line[http_index(at, HTTP_LINE)] != ' ')
 		return 0;
@@ -321,45 +348,54 @@ static __always_inline int http_status_line(struct http_stream *s)
  * Decimal digits behind "content-length:". 0: there are none, or too many, or more behind what is
  * kept, or another length than before: then nobody knows where the next message begins.
  */
-static __always_inline int http_content_length(struct http_stream *s)
+HTTP_ONCE int http_content_length(struct http_stream *s)
 {
-	__u64 value = 0;
-	__u32 digits = 0, at;
+	__u32 at;
 
-	for (at = 15; at < HTTP_LINE && at < s->seen; at++) {
+	if (!s)
+		return 0;
+	s->number = s->digits = 0;
+	for (at = 15; at < HTTP_LINE && at < http_seen(s); at++) {
 		char c = s->line[at];
 
-		if (c >= '0' && c <= '9') {
-			value = value * 10 + (__u64)(c - '0');
-			digits = http_any(digits + 1);
-		} else if (digits || (c != ' ' && c != '\t'))
+		if (c >= '0' && c <= '9')
+			http_add_digit(s, 10, (__u32)(c - '0'));
+		else if (http_digits(s) || (c != ' ' && c != '\t'))
 			break;
 	}
-	if (!digits || digits > 18 || at == HTTP_LINE ||
-		(s->flags & HTTP_FLAG_LENGTH && s->length != value))
+	if (at == HTTP_LINE || http_digits(s) - 1 >= 18 ||
+		(s->flags & HTTP_FLAG_LENGTH && s->length != s->number))
 		return 0;
-	s->length = value;
+	s->length = s->number;
 	s->flags |= HTTP_FLAG_LENGTH;
 	return 1;
 }
 
-/* Hexadecimal digits at the beginning of the line; -1: there is none, or too many. */
-static __always_inline __s64 http_chunk_size(const struct http_stream *s)
+/* Hexadecimal digits at the beginning of the line, into .left. 0: there is none, or too many. */
+HTTP_ONCE int http_chunk_size(struct http_stream *s)
 {
-	__u64 value = 0;
-	__u32 digits = 0;
-
-	for (; digits < 15 && digits < s->seen; digits++) {
-		char c = http_lower(s->line[digits]);
+	if (!s)
+		return 0;
+	s->number = s->digits = 0;
+	for (__u32 at = 0; at < 15 && at < http_seen(s); at++) {
+		char c = http_lower(s->line[at]);
 
 		if (c >= '0' && c <= '9')
-			value = value * 16 + (__u64)(c - '0');
+			http_add_digit(s, 16, (__u32)(c - '0'));
 		else if (c >= 'a' && c <= 'f')
-			value = value * 16 + (__u64)(c - 'a' + 10);
+			http_add_digit(s, 16, (__u32)(c - 'a' + 10));
 		else
 			break;
 	}
-	return digits && digits < 15 ? (__s64)value : -1;
+	s->left = s->number;
+	return http_digits(s) - 1 < 14;
+}
+
+/* Whether bytes of the message's body are still to come, or of what frames it. */
+static __always_inline int http_in_body(const struct http_stream *s)
+{
+	return s->stage == HTTP_BODY || s->stage == HTTP_CHUNK_SIZE || s->stage == HTTP_CHUNK ||
+	       s->stage == HTTP_TRAILER;
 }
 
 static __always_inline void http_next_message(struct http_stream *s)
@@ -401,8 +437,6 @@ static __always_inline void http_after_head(struct http_stream *s, int bodiless)
 /* A line has ended; .line holds its beginning without CR and LF. */
 static __always_inline enum http_event http_line_end(struct http_stream *s)
 {
-	__s64 size;
-
 	switch (s->stage) {
 	case HTTP_FIRST_LINE:
 		if (s->seen == 0)
@@ -437,19 +471,13 @@ static __always_inline enum http_event http_line_end(struct http_stream *s)
 	case HTTP_CHUNK_SIZE:
 		if (s->seen == 0)
 			return HTTP_NOTHING; /* the line end behind a chunk */
-		size = http_chunk_size(s);
-		if (size < 0) {
+		if (!http_chunk_size(s)) {
 			s->stage = HTTP_FOREIGN;
 			return HTTP_NOT_HTTP;
 		}
 		/* Each size begins anew: streams of very many chunks are no endless heads. */
 		s->head = 0;
-		if (size == 0)
-			s->stage = HTTP_TRAILER;
-		else {
-			s->stage = HTTP_CHUNK;
-			s->left = (__u64)size;
-		}
+		s->stage = s->left ? HTTP_CHUNK : HTTP_TRAILER;
 		return HTTP_NOTHING;
 	default: /* HTTP_TRAILER */
 		if (s->seen)

@@ -10,9 +10,15 @@
 
 #define SCRATCHES 4 /* programs on one CPU that have preempted each other */
 
-/* What one run needs and the stack has no room for. */
+/*
+ * What one run needs. Here and not on the stack: functions that the verifier looks at only once get
+ * memory and plain numbers from their callers, and no structure with pointers in it.
+ */
 struct bench {
 	u32 busy, at; /* at: its own place */
+	u64 now;
+	u32 ingress;
+	u32 failed; /* reason + 1; above that range: lost */
 	struct http_block block;
 	struct http_route_walk walk;
 	struct http_route_key key;
@@ -58,21 +64,18 @@ static __always_inline struct connection *clear_blank(struct bench *b)
 	return &b->blank;
 }
 
-/* One direction's walk over the payload of a packet. */
+/* One direction's walk over the payload of a packet: bpf_loop() hands on a pointer to the stack. */
 struct walk {
 	struct __sk_buff *skb;
 	struct connection *c;
 	struct http_totals *t;
 	struct direction *d;
-	struct bench *bench;
-	u64 now;
-	u32 ingress;
-	u32 failed; /* reason + 1; above that range: lost */
+	struct bench *b;
 };
 
 #define FAILED_LOST 100
 
-static __attribute__((noinline)) int write_record(
+__attribute__((noinline)) int write_record(
 	struct connection *c, u32 kind, u64 first_byte_ns, u64 now)
 {
 	struct http_record *r;
@@ -97,60 +100,68 @@ static __attribute__((noinline)) int write_record(
 	return 0;
 }
 
-static __always_inline void request_arrives(struct walk *w)
+static __always_inline void request_arrives(
+	struct connection *c, struct http_totals *t, struct bench *b)
 {
-	struct connection *c = w->c;
 	u32 at = c->arrived & PENDING_MASK;
 	u16 route = 0;
 
 	/* No answer can come any more, and who sent it could not know that. */
 	if (c->server_gone) {
-		count(&w->t->started);
-		count_incomplete(w->t, HTTP_SENT_AHEAD, 1);
-		count(&w->t->finished);
+		count(&t->started);
+		count(&t->never_read);
+		count_incomplete(t, HTTP_SENT_AHEAD, 1);
+		count(&t->finished);
 		return;
 	}
-	if (!has_detail(w->t, c->unit)) {
-		if (may_record(w->t, w->now))
-			write_record(c, HTTP_RECORD_FULL, 0, w->now);
-		w->failed = HTTP_UNTRACKED_FULL + 1;
+	if (!has_detail(t, c->unit)) {
+		if (may_record(t, b->now))
+			write_record(c, HTTP_RECORD_FULL, 0, b->now);
+		b->failed = HTTP_UNTRACKED_FULL + 1;
 		return;
 	}
-	if (w->t->routes_max && w->bench) {
-		http_copy(w->bench->walk.line, c->in.stream.first, HTTP_LINE);
-		route = (u16)find_route(w->t, &w->bench->walk, &w->bench->key, c->unit);
+	if (t->routes_max) {
+		http_copy(b->walk.line, c->in.stream.first, HTTP_LINE);
+		route = (u16)find_route(t, &b->walk, &b->key, c->unit);
 	}
+	c->reading = 0;
 	if (c->arrived - beyond_dropped(c, c->answered) < HTTP_PENDING) {
-		c->arrival_ns[at] = w->now;
+		c->arrival_ns[at] = b->now;
 		c->kept[at] = (u8)c->arrived;
-		c->method[at] = w->d->stream.method;
+		c->method[at] = c->in.stream.method;
 		c->route[at] = route;
 	} else {
 		/* Kept there is one whose number ends in the same byte, 256 before this one. */
 		if (c->kept[at] == (u8)c->arrived)
 			c->kept[at]++;
-		c->late_ns = w->now;
-		c->late_method[c->arrived & METHODS_MASK] = w->d->stream.method;
+		c->late_ns = b->now;
+		c->late_method[c->arrived & METHODS_MASK] = c->in.stream.method;
 		c->late_route = route;
 	}
 	__sync_fetch_and_add(&c->open, 1);
 	c->arrived++;
-	count(&w->t->started);
+	count(&t->started);
 }
 
-static __always_inline void answer_ends(struct connection *c, struct http_totals *t, u64 now)
+__attribute__((noinline)) int answer_ends(struct connection *c, struct http_totals *t, u64 now)
 {
-	u64 arrival = *(volatile u64 *)&c->answered_ns;
 	struct http_detail *d;
+	u64 arrival;
 
+	if (!c || !t)
+		return 0;
+	arrival = *(volatile u64 *)&c->answered_ns;
 	if (!arrival)
-		return;
+		return 0;
 	d = detail_of(t);
 	if (d)
 		observe(d, HTTP_DURATION, class_of(c->answer_status), time_from(arrival, now), 1);
 	c->answered_ns = 0;
 	c->sent_ahead = c->arrived;
+	if (c->transfer_ns)
+		set_transfer(c, t, 0);
 	finish_one(c, t);
+	return 0;
 }
 
 /*
@@ -168,10 +179,10 @@ static __always_inline void end_queue(
 }
 
 /* The head of a response on a server's connection; true: it has no body, whatever it says. */
-static __always_inline bool answer_begins(struct walk *w)
+static __always_inline bool answer_begins(
+	struct connection *c, struct http_totals *t, struct bench *b)
 {
-	struct connection *c = w->c;
-	u16 status = w->d->stream.status;
+	u16 status = c->out.stream.status;
 	u32 answered = beyond_dropped(c, c->answered);
 	u64 arrival = arrival_of(c, answered), took;
 	struct http_detail *d;
@@ -186,24 +197,28 @@ static __always_inline bool answer_begins(struct walk *w)
 		c->joined = 0;
 	method = method_of(c, answered);
 	took = time_from(arrival, c->begin_ns);
-	d = detail_of(w->t);
+	if (c->waiting_ns)
+		set_waiting(c, t, 0);
+	if (c->transfer_ns)
+		set_transfer(c, t, 0);
+	d = detail_of(t);
 	if (d) {
 		end_queue(c, d, answered, took);
 		observe(d, HTTP_FIRST_BYTE, class_of(status), took, 1);
 		count_code(d, method, status);
 	}
-	if (w->t->routes_max)
+	if (t->routes_max)
 		count_route(route_of(c, answered), class_of(status), took);
 	c->answered_ns = arrival;
 	c->answer_status = status;
 	c->answered = answered + 1;
-	kind = record_kind(w->t, status, took, w->now);
+	kind = record_kind(t, status, took, b->now);
 	if (kind >= 0 && c->unit)
-		write_record(c, kind, took, w->now);
+		write_record(c, kind, took, b->now);
 	/* What follows is another protocol. */
 	if (status == 101 || (method == HTTP_CONNECT && status < 300)) {
-		answer_ends(c, w->t, w->now);
-		w->failed = HTTP_UNTRACKED_UPGRADED + 1;
+		answer_ends(c, t, b->now);
+		b->failed = HTTP_UNTRACKED_UPGRADED + 1;
 		return true;
 	}
 	return method == HTTP_HEAD || status == 204 || status == 304;
@@ -215,89 +230,100 @@ static __always_inline bool is_http2_preface(const char *b)
 	return b[0] == 'P' && b[1] == 'R' && b[2] == 'I' && b[3] == ' ';
 }
 
-static __always_inline void on_event(struct walk *w, u32 event)
+/* `d` is the direction of `c` in which it happened. */
+__attribute__((noinline)) int on_event(struct connection *c, struct http_totals *t,
+	struct direction *d, struct bench *b, u32 event)
 {
-	struct connection *c = w->c;
-	struct http_stream *s = &w->d->stream;
-	bool bodiless = false, response = s->flags & HTTP_FLAG_RESPONSE;
+	bool bodiless = false, response;
 
+	if (!c || !t || !d || !b)
+		return 0;
+	response = d->stream.flags & HTTP_FLAG_RESPONSE;
 	if (event == HTTP_NOT_HTTP) {
 		/* Met in the middle of an answer: the next one may be understood. */
-		w->failed = response && c->joined ? FAILED_LOST : HTTP_UNTRACKED_NOT_HTTP + 1;
-		if (!response && is_http2_preface(s->line))
-			w->failed = HTTP_UNTRACKED_HTTP2 + 1; /* its first segment was short */
-		return;
+		b->failed = response && c->joined ? FAILED_LOST : HTTP_UNTRACKED_NOT_HTTP + 1;
+		if (!response && is_http2_preface(d->stream.line))
+			b->failed = HTTP_UNTRACKED_HTTP2 + 1; /* its first segment was short */
+		return 0;
 	}
 	if (event == HTTP_HEAD_DONE) {
 		if (response)
-			bodiless = answer_begins(w);
-		else if (w->ingress)
-			request_arrives(w);
+			bodiless = answer_begins(c, t, b);
+		else if (b->ingress)
+			request_arrives(c, t, b);
 		else if (c->role == ROLE_CLIENT)
-			count(&w->t->outgoing);
-		http_after_head(s, bodiless);
-		if (!(s->flags & HTTP_FLAG_BODY) && response && s->status >= 200)
-			answer_ends(c, w->t, w->now);
-		return;
+			count(&t->outgoing);
+		http_after_head(&d->stream, bodiless);
+		if (!(d->stream.flags & HTTP_FLAG_BODY) && response && d->stream.status >= 200)
+			answer_ends(c, t, b->now);
+		return 0;
 	}
 	if (event != HTTP_MESSAGE_DONE)
-		return;
+		return 0;
 	if (response)
-		answer_ends(c, w->t, w->now);
-	else if (w->ingress)
-		c->body_ns = w->now;
+		answer_ends(c, t, b->now);
+	else if (b->ingress)
+		c->body_ns = b->now;
+	return 0;
 }
 
 static __always_inline bool walk_is_over(const struct walk *w)
 {
 	u8 stage = w->d->stream.stage;
 
-	return w->d->left == 0 || w->failed || stage == HTTP_FOREIGN || stage == HTTP_UNTIL_CLOSE;
+	return w->d->left == 0 || w->b->failed || stage == HTTP_FOREIGN ||
+	       stage == HTTP_UNTIL_CLOSE;
 }
 
-static __always_inline void take_lines(struct walk *w)
+__attribute__((noinline)) int take_lines(struct __sk_buff *skb, struct connection *c,
+	struct http_totals *t, struct direction *d, struct bench *b)
 {
-	struct direction *d = w->d;
-	struct http_stream *s = &d->stream;
-	struct http_block *b = &w->bench->block;
-	u32 n = d->left < HTTP_BLOCK ? d->left : HTTP_BLOCK, event;
+	u32 n, event;
 
-	if (s->flags & HTTP_FLAG_RESPONSE && s->stage == HTTP_FIRST_LINE && s->head == 0)
-		w->c->begin_ns = w->now;
-	if (bpf_skb_load_bytes(w->skb, d->offset, b->bytes, one_to(n, HTTP_BLOCK))) {
-		w->failed = FAILED_LOST;
-		return;
+	if (!c || !t || !d || !b)
+		return 0;
+	n = d->left < HTTP_BLOCK ? d->left : HTTP_BLOCK;
+	if (d->stream.flags & HTTP_FLAG_RESPONSE && d->stream.stage == HTTP_FIRST_LINE &&
+		d->stream.head == 0)
+		c->begin_ns = b->now;
+	if (bpf_skb_load_bytes(skb, d->offset, b->block.bytes, one_to(n, HTTP_BLOCK))) {
+		b->failed = FAILED_LOST;
+		return 0;
 	}
-	b->line = b->event = 0;
-	b->n = n;
-	b->more = d->left > n;
-	http_scan(s, b);
-	event = b->event;
-	d->offset += b->line;
-	d->left -= b->line < d->left ? b->line : d->left;
-	if (s->head > HTTP_HEAD_MAX)
-		w->failed = FAILED_LOST;
+	b->block.line = b->block.event = 0;
+	b->block.n = n;
+	b->block.more = d->left > n;
+	http_scan(&d->stream, &b->block);
+	event = b->block.event;
+	n = b->block.line;
+	d->offset += n;
+	d->left -= n < d->left ? n : d->left;
+	if (d->stream.head > HTTP_HEAD_MAX)
+		b->failed = FAILED_LOST;
 	if (event)
-		on_event(w, event);
+		on_event(c, t, d, b, event);
+	return 0;
 }
 
 static __always_inline void skip_body(struct walk *w)
 {
 	struct direction *d = w->d;
-	u32 n = d->left;
+	u32 n = d->left, event;
 
 	if (n > d->stream.left)
 		n = d->stream.left;
 	d->offset += n;
 	d->left -= n;
-	on_event(w, http_skip(&d->stream, n));
+	event = http_skip(&d->stream, n);
+	if (event)
+		on_event(w->c, w->t, d, w->b, event);
 }
 
 /* Some lines, and the body behind them. 1 ends the walk. */
 static long walk_step(u32 index, struct walk *w)
 {
 	if (http_wants_lines(&w->d->stream))
-		take_lines(w);
+		take_lines(w->skb, w->c, w->t, w->d, w->b);
 	if (!walk_is_over(w) && !http_wants_lines(&w->d->stream))
 		skip_body(w);
 	return walk_is_over(w);

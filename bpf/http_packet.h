@@ -20,6 +20,7 @@ struct packet {
 	u32 offset; /* of the payload from the network header */
 	u32 length; /* of the payload */
 	u32 sequence;
+	u32 acknowledged; /* valid with TCP_ACK */
 	u32 flags;        /* TCP_FIN … */
 	u32 address;      /* where the two addresses begin */
 	u32 address_size; /* of one: 4 or 16 */
@@ -44,16 +45,19 @@ static __always_inline void take_tcp(struct packet *p, const u8 *tcp, u32 transp
 	p->offset = transport + (tcp[12] >> 4) * 4u;
 	p->length = total > p->offset ? total - p->offset : 0;
 	p->sequence = (u32)tcp[4] << 24 | (u32)tcp[5] << 16 | (u32)tcp[6] << 8 | tcp[7];
+	p->acknowledged = (u32)tcp[8] << 24 | (u32)tcp[9] << 16 | (u32)tcp[10] << 8 | tcp[11];
 	p->flags = tcp[13];
 	p->from = (u16)(tcp[0] | tcp[1] << 8);
 	p->to = (u16)(tcp[2] | tcp[3] << 8);
 }
 
-static __attribute__((noinline)) int parse_slowly(struct __sk_buff *skb, struct packet *p)
+__attribute__((noinline)) int parse_slowly(struct __sk_buff *skb, struct packet *p)
 {
 	u8 head[40], tcp[20];
 	u32 transport;
 
+	if (!p)
+		return false;
 	if (skb->protocol == __builtin_bswap16(ETH_P_IP)) {
 		if (bpf_skb_load_bytes(skb, 0, head, 20) || head[9] != IPPROTO_TCP)
 			return false;

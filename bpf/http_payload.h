@@ -18,9 +18,9 @@
 #define WALK_STEPS 22000
 
 /* Bytes have got to TCP that were not seen here: what is missing will not come. */
-static __always_inline bool has_missed(struct walk *w, u32 next)
+static __always_inline bool has_missed(struct __sk_buff *skb, u32 next)
 {
-	struct bpf_sock *sk = w->skb->sk;
+	struct bpf_sock *sk = skb->sk;
 	struct bpf_tcp_sock *tcp;
 
 	if (sk)
@@ -58,15 +58,15 @@ static __always_inline int old_bytes(struct walk *w, const struct packet *p)
 	/* Of a body it does not matter what was missing. */
 	if (beyond > 0 && s->stage != HTTP_UNTIL_CLOSE) {
 		if (!http_wants_lines(s) && s->left >= (u64)beyond)
-			on_event(w, http_skip(s, beyond));
-		else if (w->ingress && !has_missed(w, d->next)) {
+			on_event(c, w->t, d, w->b, http_skip(s, beyond));
+		else if (w->b->ingress && !has_missed(w->skb, d->next)) {
 			/* An older stretch whose gap was filled by sending all of it again. */
 			if ((s32)(c->ahead.sequence + c->ahead.length - d->next) <= 0)
 				c->ahead.length = 0;
 			keep_ahead(&c->ahead, w->skb, p);
 			return -1;
 		} else
-			w->failed = FAILED_LOST;
+			w->b->failed = FAILED_LOST;
 	}
 	d->next = p->sequence + p->length;
 	return 0;
@@ -169,14 +169,45 @@ static __always_inline bool passes_by(struct direction *d, const struct packet *
 	return true;
 }
 
+/* New bytes of one direction, taken with a bench. Not inlined, as take_payload(). */
+__attribute__((noinline)) int walk_payload(struct __sk_buff *skb, struct connection *c,
+	struct http_totals *t, const struct packet *p, struct bench *b)
+{
+	struct direction *d;
+	struct walk w;
+	u8 stage;
+	int old;
+
+	if (!c || !t || !p || !b)
+		return 0;
+	d = b->ingress ? &c->in : &c->out;
+	w = (struct walk) { .skb = skb, .c = c, .t = t, .d = d, .b = b };
+	old = old_bytes(&w, p);
+	stage = d->stream.stage;
+	if (old < 0 || b->failed || stage == HTTP_FOREIGN || stage == HTTP_UNTIL_CLOSE)
+		return 0;
+	d->offset = p->offset + (u32)old;
+	d->left = p->length - (u32)old;
+	bpf_loop(WALK_STEPS, walk_step, &w, 0);
+	if (!walk_is_over(&w))
+		b->failed = FAILED_LOST;
+	if (b->ingress) {
+		/* Ingress is not under the socket's lock: another CPU was here too. */
+		if (c->in.next != p->sequence + p->length)
+			b->failed = FAILED_LOST;
+		if (c->ahead.length)
+			take_ahead(c, t, b);
+	} else if (c->answered_ns && !c->transfer_ns)
+		set_transfer(c, t, c->answered_ns); /* it goes on in another packet */
+	return 0;
+}
+
 /* Not inlined: the verifier looks at it once, whatever the packet looked like. */
 __attribute__((noinline)) int take_payload(struct __sk_buff *skb, struct connection *c,
 	struct http_totals *t, const struct packet *p, bool ingress)
 {
-	struct direction *d;
-	u8 stage;
-	struct walk w = {};
-	int old;
+	struct bench *b;
+	u32 failed = FAILED_LOST;
 
 	if (!c || !t || !p)
 		return 0;
@@ -187,34 +218,21 @@ __attribute__((noinline)) int take_payload(struct __sk_buff *skb, struct connect
 	/* What a peer answers is not looked at. */
 	if (c->role != ROLE_SERVER && (c->role != ROLE_CLIENT || ingress))
 		return 0;
-	d = ingress ? &c->in : &c->out;
-	if (!c->ahead.length && passes_by(d, p))
+	if (!c->ahead.length && passes_by(ingress ? &c->in : &c->out, p))
 		return 0;
-	w = (struct walk) { .skb = skb, .c = c, .t = t, .d = d, .ingress = ingress };
-	w.now = bpf_ktime_get_ns();
-	old = old_bytes(&w, p);
-	stage = d->stream.stage;
-	if (old >= 0 && !w.failed && stage != HTTP_FOREIGN && stage != HTTP_UNTIL_CLOSE) {
-		w.bench = take_bench();
-		if (w.bench) {
-			d->offset = p->offset + (u32)old;
-			d->left = p->length - (u32)old;
-			bpf_loop(WALK_STEPS, walk_step, &w, 0);
-			if (!walk_is_over(&w))
-				w.failed = FAILED_LOST;
-			/* Ingress is not under the socket's lock: another CPU was here too. */
-			if (ingress && c->in.next != p->sequence + p->length)
-				w.failed = FAILED_LOST;
-			if (ingress && c->ahead.length)
-				take_ahead(&w);
-			return_bench(w.bench);
-		} else
-			w.failed = FAILED_LOST;
+	b = take_bench();
+	if (b) {
+		b->now = bpf_ktime_get_ns();
+		b->ingress = ingress;
+		b->failed = 0;
+		walk_payload(skb, c, t, p, b);
+		failed = b->failed;
+		return_bench(b);
 	}
-	if (w.failed == FAILED_LOST)
+	if (failed == FAILED_LOST)
 		lose_track(c, t);
-	else if (w.failed)
-		give_up(c, t, w.failed - 1);
+	else if (failed)
+		give_up(c, t, failed - 1);
 	/* By another CPU, while this one was at it: what it has found is not in flight. */
 	if (c->role != ROLE_SERVER && c->open)
 		drop_requests(c, t);

@@ -54,7 +54,7 @@ static __always_inline u32 add_route(struct http_totals *t, struct http_route_ke
 }
 
 /* The place of a request's route; its first line is in `walk`. 0: there is none. */
-static __attribute__((noinline)) u32 find_route(
+__attribute__((noinline)) u32 find_route(
 	struct http_totals *t, struct http_route_walk *walk, struct http_route_key *key, u32 unit)
 {
 	u32 *place;

@@ -16,9 +16,10 @@
 
 #include <linux/types.h>
 
+#include "http_ages.h"
 #include "http_route.h"
 
-#define HTTP_WIRE_VERSION 2
+#define HTTP_WIRE_VERSION 3
 
 enum {
 	/* Units at most, as UNITS_MAX of state/settings.h; place 0 is nobody's. */
@@ -91,9 +92,7 @@ struct http_totals {
 	__u64 last_error_ns;  /* last 5xx: the first one after quiet makes a record */
 	__u32 routes_max;     /* written by the daemon: routes that are counted apart; 0: none */
 	__u32 routes;         /* that there are, with "_OTHER" */
-	/* Result of the last walk over the connections; arrivals are times of CLOCK_MONOTONIC. */
-	__u64 oldest_unanswered_ns; /* arrival; 0: none */
-	__u64 oldest_ns;            /* the same including those whose answer is on its way */
+	__u64 reserved[2];
 
 	__u64 started;  /* requests that have arrived */
 	__u64 outgoing; /* requests that the unit made itself */
@@ -101,9 +100,8 @@ struct http_totals {
 
 	__u64 finished; /* of those started: answered, or incomplete; the others are in flight */
 	__u64 incomplete[HTTP_INCOMPLETE_REASONS];
-	__u32 unanswered; /* of the last walk: requests without a first byte yet */
-	__u32 unread;     /* of these: not read by the application yet */
-	__u64 reserved;
+	__u64 never_read; /* of those finished: what the application has not read */
+	__u64 reserved_out;
 };
 
 struct http_detail {
@@ -111,6 +109,12 @@ struct http_detail {
 	__u64 histograms[HTTP_CLOCKS][HTTP_CLASSES][HTTP_BUCKETS];
 	__u64 sums_ns[HTTP_CLOCKS][HTTP_CLASSES];
 	__u64 codes[HTTP_METHODS][HTTP_CODES];
+	/*
+	 * Of each connection the first request in flight, once it is older than TCP waits with an
+	 * acknowledgement (some 40 ms): those that wait for the server, since it has been its turn;
+	 * and those whose body or answer is on its way, since they arrived.
+	 */
+	struct http_ages waiting, transfers;
 };
 
 /* Counts of one route. The first byte's time, as the metrics have it. */

@@ -178,11 +178,6 @@ struct tcp_sock {
 	u32 copied_seq; /* up to which the application has read */
 };
 
-struct bpf_iter__bpf_sk_storage_map {
-	struct sock *sk;
-	void *value;
-};
-
 struct linux_binprm {
 	struct file *file;
 	const char *filename;

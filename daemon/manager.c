@@ -185,13 +185,11 @@ static void open_kernel(struct manager *m)
 	int r = kernel_new(
 		&m->kernel, m->event, &m->world, &m->stored, &manager_kernel_handlers, m);
 
+	manager_adopt_http(m);
 	if (r >= 0) {
-		manager_open_http(m);
 		kernel_scan(m->kernel);
 		return;
 	}
-	world_feature(
-		&m->world, "http", false, "HTTP is not measured: nothing tells of new cgroups");
 	m->world.degraded = true;
 	r = connector_new(&m->connector, m->event, manager_on_connector, m);
 	errno = -r;
@@ -350,6 +348,7 @@ int manager_run(struct manager *m)
 	sd_event_set_watchdog(m->event, 1);
 	manager_check_kill_switch(m);
 	sd_notify(0, "READY=1");
+	manager_load_http(m); /* behind it: nobody waits for this */
 	manager_status(m);
 	r = sd_event_loop(m->event);
 	sd_notify(0, "STOPPING=1");

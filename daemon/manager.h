@@ -21,6 +21,7 @@
 #include "edge/connector.h"
 #include "edge/fdstore.h"
 #include "edge/http.h"
+#include "edge/http_loader.h"
 #include "edge/kernel.h"
 #include "edge/metrics_server.h"
 #include "edge/plugin_host.h"
@@ -47,7 +48,8 @@ struct manager {
 	sd_bus *bus;
 	struct world world;
 	struct kernel *kernel;       /* NULL: degraded */
-	struct http_source *http;    /* NULL: not to be had */
+	struct http_source *http;    /* NULL: not to be had, or not yet */
+	struct http_loader *http_loader; /* NULL: the programs were adopted */
 	struct connector *connector; /* NULL: not needed, or not to be had */
 	struct sockets *sockets;     /* NULL: not to be had */
 	struct systemd *systemd;
@@ -138,7 +140,10 @@ void manager_forget_cgroups(struct manager *m, uint64_t now_ns);
 
 /* manager_http.c */
 /* Loads the programs or adopts them; a host that has none goes on without. */
-void manager_open_http(struct manager *m);
+/* With the programs of a former run, if there are any. */
+void manager_adopt_http(struct manager *m);
+/* Without these: loads them, on the side; what is watched by then is measured from then on. */
+void manager_load_http(struct manager *m);
 void manager_free_http(struct manager *m);
 /* A unit is watched from now on, or is not any more. */
 void manager_begin_http(struct manager *m, struct unit *u);

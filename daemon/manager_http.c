@@ -201,14 +201,70 @@ static void on_record(void *userdata, const char *unit, const struct http_record
 	manager_tell_http(m, u, r);
 }
 
-void manager_open_http(struct manager *m)
+/* The programs are there, or not (error); `stored` as of http_source_new(). */
+static void begin_source(
+	struct manager *m, struct http_programs *programs, struct fdstore *stored, int error)
 {
 	size_t cursor = 0;
 	struct unit *u;
 
-	http_source_new(&m->http, &m->world, &m->stored, on_record, m);
-	while ((u = hash_next(&m->world.units, &cursor))) /* those that the store knows */
+	http_programs_tell(programs, error, &m->world);
+	if (error < 0)
+		return;
+	error = http_source_new(&m->http, &m->world, programs, stored, on_record, m);
+	if (error < 0) {
+		world_feature(&m->world, "http", false, "HTTP is not measured: %s", strerror(-error));
+		return;
+	}
+	while ((u = hash_next(&m->world.units, &cursor))) {
 		manager_begin_http(m, u);
+		manager_apply_http(m, u);
+	}
+}
+
+static uint32_t details_wanted(const struct manager *m)
+{
+	return m->world.settings.http_units_max + 1;
+}
+
+void manager_adopt_http(struct manager *m)
+{
+	struct http_programs programs;
+
+	if (!m->kernel)
+		world_feature(&m->world, "http", false,
+			"HTTP is not measured: nothing tells of new cgroups");
+	else if (http_programs_adopt(&programs, details_wanted(m), &m->stored))
+		begin_source(m, &programs, &m->stored, 0);
+	else
+		world_feature(&m->world, "http", false,
+			"HTTP is not measured yet: the kernel is looking at its programs");
+}
+
+static void on_loaded(void *userdata, struct http_programs *programs, int error)
+{
+	struct manager *m = userdata;
+
+	if (error >= 0)
+		http_programs_store(programs);
+	begin_source(m, programs, NULL, error);
+	if (m->http && m->complete)
+		http_source_settle(m->http);
+	manager_status(m);
+	if (m->api)
+		api_manager_changed(m->api);
+}
+
+void manager_load_http(struct manager *m)
+{
+	int r;
+
+	if (!m->kernel || m->http)
+		return;
+	r = http_loader_new(&m->http_loader, m->event, details_wanted(m), on_loaded, m);
+	if (r < 0)
+		world_feature(&m->world, "http", false,
+			"HTTP is not measured: no thread to load its programs: %s", strerror(-r));
 }
 
 void manager_free_http(struct manager *m)
@@ -216,6 +272,7 @@ void manager_free_http(struct manager *m)
 	size_t cursor = 0;
 	struct socket_unit *s;
 
+	http_loader_free(m->http_loader);
 	http_source_free(m->http);
 	while ((s = hash_next(&m->socket_units, &cursor)))
 		free_socket_unit(s);

@@ -15,7 +15,7 @@
 #define POLKIT_ACTION "org.mendd1.manage"
 
 enum {
-	/* A stranger can keep a polkit question open by not answering its prompt. Questions to the
+	/* A stranger can keep a polkit question open by not transfers its prompt. Questions to the
 	   bus end at once, so root, who needs only those, is never locked out by these caps. */
 	PENDING_MAX = 64,
 	POLKIT_MAX = 32,

@@ -8,6 +8,7 @@
 #include "../base/clock.h"
 #include "../base/log.h"
 #include "../base/str.h"
+#include "../state/http_ages.h"
 #include "fdstore.h"
 #include "http_programs.h"
 #include "http_routes.h"
@@ -21,8 +22,6 @@
 #include <sys/stat.h>
 
 #define CGROUP_ROOT "/sys/fs/cgroup"
-/* A walk over very many connections is done so seldom that it takes at most this share of time. */
-#define WALK_SHARE 100
 
 enum { IN, OUT, DIRECTIONS };
 
@@ -38,6 +37,7 @@ struct place {
 	uint32_t unit;            /* in totals */
 	struct http_state *state; /* borrowed: it is the unit's; NULL: of a former run */
 	char *name;               /* owned; the same */
+	bool clear;               /* nothing is in flight, nor counted as such */
 };
 
 struct http_source {
@@ -51,7 +51,6 @@ struct http_source {
 	struct hash attached; /* cgroup id -> struct attached, owned */
 	struct hash places;   /* hash of a unit's name -> struct place, owned */
 	uint32_t last_place;  /* the one that was given last: reuse comes as late as possible */
-	uint64_t walk_after_ns;
 	struct ring_buffer *records; /* owned */
 	http_record_fn on_record;
 	void *userdata; /* of on_record */
@@ -140,9 +139,11 @@ struct http_state *http_source_state(struct http_source *s, const char *unit)
 	p->name = strdup(unit);
 	if (p->name)
 		p->state = http_state_new(&s->totals[p->unit], detail_of(s, p->unit));
+	if (!p->state)
+		return NULL;
+	p->state->ends_unseen = !http_programs_see_ends(&s->programs);
 	/* What comes before the next tick is already of its first second. */
-	if (p->state)
-		http_tick(p->state, clock_monotonic_ns());
+	http_tick(p->state, clock_monotonic_ns());
 	return p->state;
 }
 
@@ -312,30 +313,6 @@ void http_source_probe_port(struct http_source *s, uint16_t port, bool in_use)
 		bpf_map_delete_elem(s->programs.maps[HTTP_MAP_PROBE_PORTS], &key);
 }
 
-/* Runs the iterator once: it writes the oldest requests into the totals. */
-static void walk(struct http_source *s, uint64_t now_ns)
-{
-	_cleanup_close_ int fd = -1;
-	size_t cursor = 0;
-	struct place *p;
-	char none[8];
-
-	if (s->programs.links[HTTP_PROGRAM_WALK] < 0 || now_ns < s->walk_after_ns)
-		return;
-	fd = bpf_iter_create(s->programs.links[HTTP_PROGRAM_WALK]);
-	if (fd < 0)
-		return;
-	while ((p = hash_next(&s->places, &cursor))) {
-		struct http_totals *t = &s->totals[p->unit];
-
-		t->oldest_ns = t->oldest_unanswered_ns = 0;
-		t->unanswered = t->unread = 0;
-	}
-	while (read(fd, none, sizeof(none)) > 0)
-		;
-	s->walk_after_ns = now_ns + WALK_SHARE * clock_since_ns(clock_monotonic_ns(), now_ns);
-}
-
 static int take_record(void *userdata, void *data, size_t size)
 {
 	const struct http_record *r = data;
@@ -350,23 +327,35 @@ static int take_record(void *userdata, void *data, size_t size)
 	return 0;
 }
 
+/* Keeps the counts of requests by age in order; the kernel only adds to them. */
+static void tend_ages(const struct http_source *s, struct place *p, uint64_t now_ns)
+{
+	struct http_totals *t = &s->totals[p->unit];
+	struct http_detail *d =
+		t->detail && t->detail < s->n_details ? &s->details[t->detail] : NULL;
+
+	if (!d)
+		return;
+	if (t->started > t->finished) {
+		p->clear = false;
+		http_ages_retire(&d->waiting, now_ns);
+		http_ages_retire(&d->transfers, now_ns);
+	} else if (!p->clear && p->state && p->state->settled) {
+		http_ages_settle(&d->waiting, &t->started);
+		http_ages_settle(&d->transfers, &t->started);
+		p->clear = true;
+	}
+}
+
 void http_source_tick(struct http_source *s, uint64_t now_ns)
 {
-	bool in_flight = false;
 	size_t cursor = 0, n = 0;
 	struct place *p;
 
 	ring_buffer__consume(s->records);
 	while ((p = hash_next(&s->places, &cursor))) {
-		const struct http_totals *t = &s->totals[p->unit];
-
-		in_flight = in_flight || t->started > t->finished;
-		n += t->detail != 0;
-	}
-	if (in_flight)
-		walk(s, now_ns);
-	cursor = 0;
-	while ((p = hash_next(&s->places, &cursor))) {
+		n += s->totals[p->unit].detail != 0;
+		tend_ages(s, p, now_ns);
 		if (!p->state)
 			continue;
 		if (!p->state->detail)
@@ -427,31 +416,26 @@ struct http_source *http_source_free(struct http_source *s)
 	return NULL;
 }
 
-int http_source_new(struct http_source **ret, struct world *w, struct fdstore *stored,
-	http_record_fn on_record, void *userdata)
+int http_source_new(struct http_source **ret, struct world *w, struct http_programs *programs,
+	struct fdstore *stored, http_record_fn on_record, void *userdata)
 {
 	struct http_source *s = calloc(1, sizeof(*s));
 	int r;
 
-	if (!s)
+	if (!s) {
+		http_programs_done(programs);
 		return -ENOMEM;
+	}
 	s->world = w;
+	s->programs = *programs;
 	s->stored = stored;
 	s->on_record = on_record;
 	s->userdata = userdata;
-	r = http_programs_load(&s->programs, w, stored);
-	if (r < 0) {
-		free(s);
-		return r;
-	}
-	if (!s->programs.adopted)
-		s->stored = NULL; /* links there count into other maps than these */
 	r = map_all(s);
 	if (r >= 0)
 		r = find_places(s);
 	if (r < 0) {
 		http_source_free(s);
-		world_feature(w, "http", false, "HTTP is not measured: %s", strerror(-r));
 		return r;
 	}
 	*ret = s;

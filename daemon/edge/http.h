@@ -1,25 +1,26 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The HTTP programs seen from the daemon: loading or adopting them, attaching them to the cgroups
- * of units, and the mapped counts. Which unit a cgroup belongs to, the manager says.
+ * The HTTP programs seen from the daemon: attaching them to the cgroups of units, and the mapped
+ * counts. Which unit a cgroup belongs to, the manager says.
  */
 #pragma once
 
 #include "../state/world.h"
 
 struct http_source;
+struct http_programs;
 struct fdstore;
 
 /* A request worth a record: slow, or the first error after quiet. Borrowed for the call. */
 typedef void (*http_record_fn)(void *userdata, const char *unit, const struct http_record *r);
 
 /*
- * Loads the programs, or adopts those that a former run left in `stored` (borrowed until
- * http_source_settle()). 0, or -errno where the kernel refuses them: then feature "http" says so,
- * and HTTP is not measured. Records come from within http_source_tick().
+ * Takes programs that are loaded, also where it fails. `stored`, borrowed until
+ * http_source_settle(), has the links of a former run to cgroups; NULL where the programs are new.
+ * 0, or -errno. Records come from within http_source_tick().
  */
-int http_source_new(struct http_source **ret, struct world *w, struct fdstore *stored,
-	http_record_fn on_record, void *userdata);
+int http_source_new(struct http_source **ret, struct world *w, struct http_programs *programs,
+	struct fdstore *stored, http_record_fn on_record, void *userdata);
 struct http_source *http_source_free(struct http_source *s);
 
 /* All units of now are known: what a former run has counted of others is forgotten. */
@@ -38,10 +39,7 @@ struct http_state *http_source_state(struct http_source *s, const char *unit);
 /* The unit is not watched any more: its place is free for another one. */
 void http_source_forget(struct http_source *s, const char *unit);
 
-/*
- * Reads the records, looks for the oldest request of each unit, if any is in flight, and ticks all
- * states. Takes some 100 ns for each connection; with very many of them it is done less often.
- */
+/* Reads the records, keeps the counts by age in order, and ticks all states. */
 void http_source_tick(struct http_source *s, uint64_t now_ns);
 
 /* Adds the programs' run counts and times to the world's. */

@@ -25,7 +25,6 @@ static const struct {
 	[HTTP_PROGRAM_READ] = { "read", "http-queue", "how long requests wait to be read", false },
 	[HTTP_PROGRAM_STATE] = { "state", "http-ends", "requests that are never answered", false },
 	[HTTP_PROGRAM_STATE_2ND] = { "state-2nd", NULL, NULL, false },
-	[HTTP_PROGRAM_WALK] = { "walk", "http-oldest", "the oldest request in flight", false },
 };
 
 static uint64_t shape_of(uint32_t n_details)
@@ -52,10 +51,8 @@ static struct bpf_program *program_of(const struct http *s, enum http_program p)
 		return s->progs.http_read;
 	case HTTP_PROGRAM_STATE:
 		return s->progs.http_state;
-	case HTTP_PROGRAM_STATE_2ND:
-		return s->progs.http_state_2nd;
 	default:
-		return s->progs.http_walk;
+		return s->progs.http_state_2nd;
 	}
 }
 
@@ -122,19 +119,15 @@ static bool adopt(struct http_programs *p, struct fdstore *stored)
 	return complete;
 }
 
-static void store_all(const struct http_programs *p)
-{
-	for (int i = 0; i < HTTP_MAP_COUNT; i++)
-		push(p, p->maps[i], "map", map_names[i]);
-	for (int i = 0; i < HTTP_PROGRAM_COUNT; i++) {
-		push(p, p->programs[i], "program", programs[i].name);
-		push(p, p->links[i], "link", programs[i].name);
-	}
-}
+/* What is being loaded. */
+struct loading {
+	struct http *skeleton; /* owned between open and close */
+	uint32_t n_details;
+};
 
-static int open_and_load(
-	struct http **ret, uint32_t n_details, const bool wanted[HTTP_PROGRAM_COUNT])
+static int open_programs(void *userdata, const bool *wanted)
 {
+	struct loading *l = userdata;
 	struct http *s = http__open();
 	uint64_t bounds[HTTP_BOUNDS];
 	int r;
@@ -149,91 +142,112 @@ static int open_and_load(
 	for (unsigned int i = 0; i < HTTP_BUCKETS; i++)
 		s->rodata->classic_of[i] = (__u8)http_classic_of_bucket(i);
 	s->rodata->reads_are_seen = wanted[HTTP_PROGRAM_READ];
-	r = bpf_map__set_max_entries(s->maps.details, n_details);
 	for (int i = 0; i < HTTP_PROGRAM_COUNT; i++)
 		bpf_program__set_autoload(program_of(s, i), wanted[i]);
-	if (r >= 0)
-		r = http__load(s);
-	if (r < 0) {
+	r = bpf_map__set_max_entries(s->maps.details, l->n_details);
+	if (r < 0)
 		http__destroy(s);
-		return r;
-	}
-	*ret = s;
-	return 0;
+	else
+		l->skeleton = s;
+	return r;
 }
 
-/* All at once; if not, each optional one alone, to leave out those that the kernel refuses. */
-static int load_what_loads(struct http **ret, uint32_t n_details, bool wanted[HTTP_PROGRAM_COUNT])
+static int load_programs(void *userdata)
 {
-	int r = open_and_load(ret, n_details, wanted);
+	return http__load(((struct loading *)userdata)->skeleton);
+}
 
-	for (int i = 0; r < 0 && i < HTTP_PROGRAM_COUNT; i++) {
-		bool alone[HTTP_PROGRAM_COUNT] = {};
-		int one;
+static void close_programs(void *userdata)
+{
+	struct loading *l = userdata;
 
-		alone[i] = true;
-		one = open_and_load(ret, n_details, alone);
-		if (one >= 0)
-			http__destroy(*ret);
-		else if (programs[i].required)
-			return one;
-		wanted[i] = one >= 0;
-	}
-	return r < 0 ? open_and_load(ret, n_details, wanted) : r;
+	http__destroy(TAKE_PTR(l->skeleton));
+}
+
+static struct bpf_program *nth_program(void *userdata, size_t i)
+{
+	return program_of(((struct loading *)userdata)->skeleton, i);
+}
+
+static bool is_required(size_t i)
+{
+	return programs[i].required;
 }
 
 /* cgroup_skb programs are attached to cgroups one by one, later. */
 static void attach(struct http_programs *p, const struct http *s)
 {
-	union bpf_iter_link_info info = { .map.map_fd = (__u32)bpf_map__fd(s->maps.connections) };
-	struct bpf_iter_attach_opts walk;
-
-	/* By hand: its padding has to be 0, which LIBBPF_OPTS() cannot promise. */
-	memset(&walk, 0, sizeof(walk));
-	walk.sz = sizeof(walk);
-	walk.link_info = &info;
-	walk.link_info_len = sizeof(info);
 	for (int i = 0; i < HTTP_PROGRAM_COUNT; i++) {
 		struct bpf_program *program = program_of(s, i);
-		struct bpf_link *link = NULL;
+		struct bpf_link *link;
 
 		if (!bpf_program__autoload(program))
 			continue;
 		p->programs[i] = fcntl(bpf_program__fd(program), F_DUPFD_CLOEXEC, 3);
 		if (i == HTTP_PROGRAM_IN || i == HTTP_PROGRAM_OUT)
 			continue;
-		if (i == HTTP_PROGRAM_WALK)
-			link = bpf_program__attach_iter(program, &walk);
-		else
-			link = bpf_program__attach(program);
+		link = bpf_program__attach(program);
 		if (link) {
 			p->links[i] = fcntl(bpf_link__fd(link), F_DUPFD_CLOEXEC, 3);
 			bpf_link__destroy(link); /* the duplicate keeps it attached */
-		} else
-			log_warning_errno(
-				-errno, "cannot attach the HTTP program '%s'", programs[i].name);
+		} else {
+			p->refusals[i].error = -errno;
+			snprintf(p->refusals[i].why, sizeof(p->refusals[i].why),
+				"the program %s cannot be attached: %m", programs[i].name);
+		}
 	}
 }
 
-static int load(struct http_programs *p, uint32_t n_details)
+static void clear(struct http_programs *p, uint32_t n_details)
 {
+	memset(p, 0, sizeof(*p));
+	memset(p->maps, -1, sizeof(p->maps));
+	memset(p->programs, -1, sizeof(p->programs));
+	memset(p->links, -1, sizeof(p->links));
+	p->shape = shape_of(n_details);
+}
+
+bool http_programs_adopt(struct http_programs *p, uint32_t n_details, struct fdstore *stored)
+{
+	clear(p, n_details);
+	if (adopt(p, stored))
+		return true;
+	if (fdstore_has_left(stored, "-http-map-totals"))
+		log_notice("HTTP is counted anew: the tables of the former run have another shape "
+			   "(another version, or MaxHTTPUnits=)");
+	return false;
+}
+
+int http_programs_load(struct http_programs *p, uint32_t n_details)
+{
+	struct loading loading = { .n_details = n_details };
+	const struct bpf_loadable loadable = {
+		.n = HTTP_PROGRAM_COUNT,
+		.userdata = &loading,
+		.open = open_programs,
+		.load = load_programs,
+		.close = close_programs,
+		.program = nth_program,
+		.is_required = is_required,
+	};
 	bool wanted[HTTP_PROGRAM_COUNT];
-	struct http *s = NULL;
 	int r;
 
+	clear(p, n_details);
 	for (int i = 0; i < HTTP_PROGRAM_COUNT; i++)
 		wanted[i] = true;
-	r = load_what_loads(&s, n_details, wanted);
+	r = bpf_load(&loadable, wanted, p->refusals);
 	if (r < 0)
 		return r;
 	for (int i = 0; i < HTTP_MAP_COUNT; i++)
-		p->maps[i] = fcntl(bpf_map__fd(map_of(s, i)), F_DUPFD_CLOEXEC, 3);
+		p->maps[i] =
+			fcntl(bpf_map__fd(map_of(loading.skeleton, i)), F_DUPFD_CLOEXEC, 3);
 	for (uint32_t place = 1; place < HTTP_ROUTES; place++)
 		bpf_map_update_elem(p->maps[HTTP_MAP_FREE_ROUTES], NULL, &place, BPF_ANY);
 	for (uint32_t place = 1; place < n_details; place++)
 		bpf_map_update_elem(p->maps[HTTP_MAP_FREE_DETAILS], NULL, &place, BPF_ANY);
-	attach(p, s);
-	http__destroy(s);
+	attach(p, loading.skeleton);
+	close_programs(&loading);
 	for (int i = 0; i < HTTP_MAP_COUNT; i++)
 		if (p->maps[i] < 0)
 			r = -EMFILE;
@@ -242,36 +256,48 @@ static int load(struct http_programs *p, uint32_t n_details)
 	return r;
 }
 
-int http_programs_load(struct http_programs *p, struct world *w, struct fdstore *stored)
+void http_programs_store(const struct http_programs *p)
 {
-	int r;
+	for (int i = 0; i < HTTP_MAP_COUNT; i++)
+		push(p, p->maps[i], "map", map_names[i]);
+	for (int i = 0; i < HTTP_PROGRAM_COUNT; i++) {
+		push(p, p->programs[i], "program", programs[i].name);
+		push(p, p->links[i], "link", programs[i].name);
+	}
+}
 
-	memset(p->maps, -1, sizeof(p->maps));
-	memset(p->programs, -1, sizeof(p->programs));
-	memset(p->links, -1, sizeof(p->links));
-	p->shape = shape_of(w->settings.http_units_max + 1);
-	p->adopted = adopt(p, stored);
-	if (!p->adopted) {
-		r = load(p, w->settings.http_units_max + 1);
-		if (r < 0) {
-			errno = -r;
-			world_feature(w, "http", false,
-				"HTTP is not measured: the kernel refuses the programs (%m); it needs 5.17 "
-				"or newer");
-			return r;
-		}
-		store_all(p);
-		if (fdstore_has_left(stored, "-http-map-totals"))
-			log_notice("HTTP is counted anew: the tables of the former run have "
-				   "another shape (another version, or MaxHTTPUnits=)");
+void http_programs_tell(const struct http_programs *p, int error, struct world *w)
+{
+	const char *why = error < 0 ? strerror(-error) : "";
+
+	for (int i = 0; i < HTTP_PROGRAM_COUNT; i++) {
+		if (!p->refusals[i].error)
+			continue;
+		log_warning("%s", p->refusals[i].why);
+		if (programs[i].required)
+			why = p->refusals[i].why;
+	}
+	if (error < 0) {
+		world_feature(w, "http", false, "HTTP is not measured: %s", why);
+		return;
 	}
 	world_feature(w, "http", true, "requests, status codes and latency of services, measured");
 	for (int i = 0; i < HTTP_PROGRAM_COUNT; i++)
 		if (programs[i].feature)
-			world_feature(w, programs[i].feature, p->links[i] >= 0, "%s%s",
-				programs[i].does,
-				p->links[i] >= 0 ? "" : ": this kernel refuses the program");
-	return 0;
+			world_feature(w, programs[i].feature, p->links[i] >= 0, "%s%s%s",
+				programs[i].does, p->links[i] >= 0 ? "" : ": ",
+				p->links[i] >= 0            ? ""
+				: p->refusals[i].error ? p->refusals[i].why
+						       : "this kernel refuses the program");
+	/* What ends unseen would be taken for a request that waits for ever. */
+	world_feature(w, "http-oldest", http_programs_see_ends(p), "%s%s",
+		"how long requests have been waiting",
+		http_programs_see_ends(p) ? "" : ": needs http-ends");
+}
+
+bool http_programs_see_ends(const struct http_programs *p)
+{
+	return p->links[HTTP_PROGRAM_STATE] >= 0 || p->links[HTTP_PROGRAM_STATE_2ND] >= 0;
 }
 
 void http_programs_done(struct http_programs *p)

@@ -13,7 +13,6 @@
 #include <bpf/libbpf.h>
 #include <fcntl.h>
 #include <linux/types.h>
-#include <stdarg.h>
 #include <sys/stat.h>
 
 #include "../../bpf/wire.h"
@@ -142,76 +141,60 @@ static void store_all(const struct kernel_programs *p)
 	}
 }
 
-_printf_(2, 0) static int silent(enum libbpf_print_level level, const char *format, va_list ap)
-{
-	char line[512];
+/* What is being loaded. */
+struct loading {
+	struct lifecycle *skeleton; /* owned between open and close */
+	const struct btf *btf;      /* borrowed; the kernel's */
+	uint64_t root_cgroup;
+	bool told; /* the kernel tells which thread is the last one */
+};
 
-	/* The verifier's words are for those who ask for them: LogLevel=debug. */
-	if (log_level() < LOG_DEBUG)
-		return 0;
-	vsnprintf(line, sizeof(line), format, ap);
-	log_debug("libbpf: %s", line);
-	return 0;
-}
-
-/* Opens the object with only the programs in `wanted` and loads it. */
-static int open_and_load(struct lifecycle **ret, const struct btf *btf, uint64_t root_cgroup,
-	bool told, const bool wanted[LINK_COUNT])
+static int open_programs(void *userdata, const bool *wanted)
 {
+	struct loading *l = userdata;
 	struct lifecycle *s = lifecycle__open();
 	struct bpf_program *program;
 	struct stat pidns;
 	uint32_t proto = 0;
-	int r;
 
 	if (!s)
 		return -errno;
 	if (stat("/proc/self/ns/pid", &pidns) < 0)
 		pidns.st_ino = 0;
 	s->rodata->pidns_inum = (uint32_t)pidns.st_ino;
-	s->rodata->root_cgroup = root_cgroup;
-	if (tracepoint_arguments(btf, "mark_victim", &proto) > 0)
-		s->rodata->victim_is_task = first_is_pointer(btf, proto);
+	s->rodata->root_cgroup = l->root_cgroup;
+	if (tracepoint_arguments(l->btf, "mark_victim", &proto) > 0)
+		s->rodata->victim_is_task = first_is_pointer(l->btf, proto);
 	bpf_object__for_each_program(program, s->obj) bpf_program__set_autoload(program, false);
 	for (int i = 0; i < LINK_COUNT; i++)
 		if (wanted[i])
-			bpf_program__set_autoload(program_of(s, i, told), true);
-	r = lifecycle__load(s);
-	if (r < 0) {
-		lifecycle__destroy(s);
-		return r;
-	}
-	*ret = s;
+			bpf_program__set_autoload(program_of(s, i, l->told), true);
+	l->skeleton = s;
 	return 0;
 }
 
-/*
- * All programs at once if the kernel takes them. If not, each optional one is tried alone to find
- * out which are refused, and the rest is loaded without those.
- */
-static int load_what_loads(struct lifecycle **ret, const struct btf *btf, uint64_t root_cgroup,
-	bool told, bool wanted[LINK_COUNT])
+static int load_programs(void *userdata)
 {
-	int r = open_and_load(ret, btf, root_cgroup, told, wanted);
+	return lifecycle__load(((struct loading *)userdata)->skeleton);
+}
 
-	if (r >= 0)
-		return r;
-	for (int i = 0; i < LINK_COUNT; i++) {
-		bool alone[LINK_COUNT] = {};
+static void close_programs(void *userdata)
+{
+	struct loading *l = userdata;
 
-		if (!wanted[i])
-			continue;
-		alone[i] = true;
-		r = open_and_load(ret, btf, root_cgroup, told, alone);
-		if (r >= 0) {
-			lifecycle__destroy(*ret);
-			continue;
-		}
-		if (links[i].required)
-			return r;
-		wanted[i] = false;
-	}
-	return open_and_load(ret, btf, root_cgroup, told, wanted);
+	lifecycle__destroy(TAKE_PTR(l->skeleton));
+}
+
+static struct bpf_program *nth_program(void *userdata, size_t i)
+{
+	const struct loading *l = userdata;
+
+	return program_of(l->skeleton, i, l->told);
+}
+
+static bool is_required(size_t i)
+{
+	return links[i].required;
 }
 
 static int attach(struct kernel_programs *p, struct lifecycle *s, bool told)
@@ -236,8 +219,17 @@ static int attach(struct kernel_programs *p, struct lifecycle *s, bool told)
 static int load(struct kernel_programs *p, uint64_t root_cgroup)
 {
 	struct btf *btf = btf__load_vmlinux_btf();
-	bool wanted[LINK_COUNT], told;
-	struct lifecycle *s = NULL;
+	struct loading loading = { .btf = btf, .root_cgroup = root_cgroup };
+	const struct bpf_loadable loadable = {
+		.n = LINK_COUNT,
+		.userdata = &loading,
+		.open = open_programs,
+		.load = load_programs,
+		.close = close_programs,
+		.program = nth_program,
+		.is_required = is_required,
+	};
+	bool wanted[LINK_COUNT];
 	uint32_t proto;
 	int r;
 
@@ -245,23 +237,34 @@ static int load(struct kernel_programs *p, uint64_t root_cgroup)
 		return -errno;
 	for (int i = 0; i < LINK_COUNT; i++)
 		wanted[i] = true;
-	told = tracepoint_arguments(btf, "sched_process_exit", &proto) > 1;
-	wanted[LINK_EXIT_2ND] = told;
-	r = load_what_loads(&s, btf, root_cgroup, told, wanted);
+	loading.told = tracepoint_arguments(btf, "sched_process_exit", &proto) > 1;
+	wanted[LINK_EXIT_2ND] = loading.told;
+	r = bpf_load(&loadable, wanted, p->refusals);
 	btf__free(btf);
 	if (r < 0)
 		return r;
-	p->maps[MAP_EVENTS] = fcntl(bpf_map__fd(s->maps.events), F_DUPFD_CLOEXEC, 3);
-	p->maps[MAP_WATCHED] = fcntl(bpf_map__fd(s->maps.watched), F_DUPFD_CLOEXEC, 3);
-	p->maps[MAP_LOST] = fcntl(bpf_map__fd(s->maps.lost), F_DUPFD_CLOEXEC, 3);
-	r = attach(p, s, told);
-	lifecycle__destroy(s);
+	p->maps[MAP_EVENTS] =
+		fcntl(bpf_map__fd(loading.skeleton->maps.events), F_DUPFD_CLOEXEC, 3);
+	p->maps[MAP_WATCHED] =
+		fcntl(bpf_map__fd(loading.skeleton->maps.watched), F_DUPFD_CLOEXEC, 3);
+	p->maps[MAP_LOST] = fcntl(bpf_map__fd(loading.skeleton->maps.lost), F_DUPFD_CLOEXEC, 3);
+	r = attach(p, loading.skeleton, loading.told);
+	close_programs(&loading);
 	for (int i = 0; i < MAP_COUNT && r >= 0; i++)
 		if (p->maps[i] < 0)
 			r = -EMFILE;
 	if (r < 0)
 		kernel_programs_done(p);
 	return r;
+}
+
+/* Why the programs as a whole do not load. */
+static const char *why_none(const struct kernel_programs *p, int error)
+{
+	for (int i = 0; i < LINK_COUNT; i++)
+		if (links[i].required && p->refusals[i].error)
+			return p->refusals[i].why;
+	return strerror(-error);
 }
 
 int kernel_programs_load(
@@ -272,14 +275,14 @@ int kernel_programs_load(
 	memset(p->maps, -1, sizeof(p->maps));
 	memset(p->links, -1, sizeof(p->links));
 	memset(p->programs, -1, sizeof(p->programs));
-	libbpf_set_print(silent);
+	memset(p->refusals, 0, sizeof(p->refusals));
+	bpf_load_log();
 	p->adopted = adopt(p, stored);
 	if (!p->adopted) {
 		r = load(p, root_cgroup);
 		if (r < 0) {
-			errno = -r;
-			world_feature(w, "bpf", false, "the kernel programs do not load: %m%s",
-				r == -EPERM ? " (CAP_BPF and CAP_PERFMON are needed)" : "");
+			world_feature(w, "bpf", false, "deaths are not seen in the kernel: %s%s",
+				why_none(p, r), r == -EPERM ? " (CAP_BPF and CAP_PERFMON are needed)" : "");
 			return r;
 		}
 		store_all(p);
@@ -289,10 +292,17 @@ int kernel_programs_load(
 	}
 	world_feature(w, "bpf", true, "%s",
 		p->adopted ? "kernel programs of the former run go on" : "kernel programs loaded");
-	for (int i = 0; i < LINK_COUNT; i++)
+	for (int i = 0; i < LINK_COUNT; i++) {
+		const char *why = p->refusals[i].error ? p->refusals[i].why
+						       : "this kernel refuses the program";
+
+		if (p->refusals[i].error)
+			log_warning("%s", why);
 		if (links[i].feature)
-			world_feature(w, links[i].feature, p->links[i] >= 0, "%s%s", links[i].does,
-				p->links[i] >= 0 ? "" : ": this kernel refuses the program");
+			world_feature(w, links[i].feature, p->links[i] >= 0, "%s%s%s",
+				links[i].does, p->links[i] >= 0 ? "" : ": ",
+				p->links[i] >= 0 ? "" : why);
+	}
 	return 0;
 }
 

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "../state/world.h"
+#include "bpf_load.h"
 
 struct fdstore;
 
@@ -25,6 +26,7 @@ struct kernel_programs {
 	int maps[MAP_COUNT];      /* owned */
 	int links[LINK_COUNT];    /* owned; -1: this kernel has no such program */
 	int programs[LINK_COUNT]; /* owned; for the kernel's accounting; -1: as above */
+	struct bpf_refusal refusals[LINK_COUNT]; /* .error 0: not refused */
 	bool adopted;
 };
 

@@ -12,7 +12,7 @@
 #include <systemd/sd-event.h>
 
 enum {
-	TRANSFER_BYTES_MAX = 64 * 1024, /* head and body; who sends more is answering well enough */
+	TRANSFER_BYTES_MAX = 64 * 1024, /* head and body; who sends more is transfers well enough */
 	TRANSFER_TEXT_SIZE = 128,       /* as much as struct probe_state keeps */
 };
 

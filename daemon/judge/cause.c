@@ -108,7 +108,7 @@ static const char *text_of_result(enum cause cause)
 	case CAUSE_START_TIMEOUT:
 		return "systemd gave up waiting for it (Result=timeout)";
 	case CAUSE_WATCHDOG:
-		return "it stopped answering systemd's watchdog (Result=watchdog)";
+		return "it stopped transfers systemd's watchdog (Result=watchdog)";
 	default:
 		return NULL;
 	}

@@ -2,6 +2,7 @@
 /* HTTP of one unit; see http.h. */
 #include "http.h"
 #include "../base/clock.h"
+#include "http_ages.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -152,6 +153,7 @@ struct http_state *http_state_free(struct http_state *s)
 struct sums {
 	uint64_t answered[HTTP_CLASSES];
 	uint64_t first_bytes[HTTP_BUCKETS], queues[HTTP_BUCKETS]; /* of all classes */
+	uint64_t reads; /* the sum of .queues */
 };
 
 static void read_details(const struct http_state *s, struct sums *ret)
@@ -167,6 +169,7 @@ static void read_details(const struct http_state *s, struct sums *ret)
 			ret->first_bytes[b] += n;
 		}
 		ret->queues[b] = s->detail->histograms[HTTP_QUEUE][HTTP_CLASS_OTHER][b];
+		ret->reads += ret->queues[b];
 	}
 }
 
@@ -275,6 +278,27 @@ static void begin_window(struct http_state *s, const struct sums *sums)
 	memcpy(s->window->queue_totals, sums->queues, sizeof(sums->queues));
 }
 
+/* Who waits, and since when. */
+static void read_ages(struct http_state *s, uint64_t now_ns)
+{
+	int64_t unread = (int64_t)(s->counts.started - s->totals->never_read - s->reads);
+	struct http_age waiting = {}, transfers = {};
+
+	if (!s->in_flight)
+		s->unread_error = unread;
+	else if (s->detail && !s->ends_unseen) {
+		waiting = http_ages_read(&s->detail->waiting, now_ns);
+		transfers = http_ages_read(&s->detail->transfers, now_ns);
+	}
+	unread -= s->unread_error;
+	s->unanswered = waiting.n;
+	s->unread = unread > 0 ? MIN((uint64_t)unread, waiting.n) : 0;
+	s->oldest_unanswered_ns = waiting.oldest_ns;
+	s->oldest_ns = waiting.oldest_ns;
+	if (transfers.n && (!s->oldest_ns || transfers.oldest_ns < s->oldest_ns))
+		s->oldest_ns = transfers.oldest_ns;
+}
+
 void http_tick(struct http_state *s, uint64_t now_ns)
 {
 	struct http_counts now = read_totals(s);
@@ -289,6 +313,7 @@ void http_tick(struct http_state *s, uint64_t now_ns)
 	if (changed || !s->settled) {
 		read_details(s, &sums);
 		memcpy(now.answered, sums.answered, sizeof(now.answered));
+		s->reads = sums.reads;
 		if (!s->window && (s->detail || now.started))
 			begin_window(s, &sums);
 		if (s->tick_ns && s->window)
@@ -302,10 +327,7 @@ void http_tick(struct http_state *s, uint64_t now_ns)
 	s->counts = now;
 	s->tick_ns = now_ns;
 	s->in_flight = now.started > now.finished ? now.started - now.finished : 0;
-	s->unanswered = s->in_flight ? s->totals->unanswered : 0;
-	s->unread = s->in_flight ? s->totals->unread : 0;
-	s->oldest_ns = s->in_flight ? s->totals->oldest_ns : 0;
-	s->oldest_unanswered_ns = s->in_flight ? s->totals->oldest_unanswered_ns : 0;
+	read_ages(s, now_ns);
 }
 
 struct http_view http_view(const struct http_state *s, unsigned int seconds)

@@ -46,15 +46,24 @@ struct http_state {
 	const volatile struct http_totals *totals; /* borrowed: memory of the kernel */
 	const volatile struct http_detail *detail; /* borrowed; NULL: no HTTP seen yet */
 
+	/* The ends of connections are not seen, so that nobody knows who still waits. Written by
+	 * edge/http.c. */
+	bool ends_unseen;
+
 	/* As of the last tick; all below is owned by http_tick(). */
 	uint64_t tick_ns; /* 0: never */
 	bool settled;     /* the last tick found nothing new */
 	struct http_counts counts;
-	uint64_t in_flight;            /* requests that have arrived and are not finished */
-	uint64_t unanswered;           /* of these: no first byte yet */
-	uint64_t unread;               /* of these: not read by the application yet */
-	uint64_t oldest_ns;            /* arrival of the oldest in flight; 0: none */
-	uint64_t oldest_unanswered_ns; /* arrival of the oldest without a first byte; 0: none */
+	uint64_t in_flight; /* requests that have arrived and are not finished */
+	/*
+	 * Of these: connections whose first request waits for the server, and has waited for
+	 * longer than an acknowledgement takes; how many of these the application has not read.
+	 */
+	uint64_t unanswered, unread;
+	uint64_t oldest_ns;            /* since when the oldest in flight is, about; 0: none */
+	uint64_t oldest_unanswered_ns; /* the same of those that wait for the server */
+	uint64_t reads;       /* requests that the application was seen to read, in all */
+	int64_t unread_error; /* what the difference of the counts was when nothing was in flight */
 	uint64_t last_answer_ns;  /* tick at which answers were last seen to have been given; 0:
 				     never */
 	uint64_t last_arrival_ns; /* the same of requests */
@@ -95,8 +104,9 @@ void http_tick(struct http_state *s, uint64_t now_ns);
 struct http_counts http_counts_now(const struct http_state *s);
 uint64_t http_in_flight_now(const struct http_state *s);
 /*
- * The age of the oldest in flight; 0: none. It was looked for at the last tick: once any request
- * has been finished since, it may have been that one, and its age then is all that is known.
+ * The age of the oldest in flight; 0: none, or none that has waited for longer than a moment. It
+ * was looked for at the last tick: once any request has been finished since, it may have been that
+ * one, and its age then is all that is known.
  */
 uint64_t http_oldest_age_ns(const struct http_state *s, uint64_t now_ns);
 /* Of these, in all: 5xx, and requests that the server left unanswered. A client that gives up is

@@ -21,7 +21,7 @@ struct feature {
 	char name[32]; /* "bpf", "deaths", "signals", "oom", "exec", "cgroups", "connector", "store"
 			  … */
 	bool up;
-	char text[192]; /* why not, or what it does */
+	char text[320]; /* why not, or what it does */
 };
 
 /* One kernel program with the kernel's own accounting (0 unless kernel.bpf_stats_enabled). */

@@ -240,8 +240,8 @@ static int fill_http(struct unit *u, struct unit *blind, uint64_t now)
 	http_tick(u->http, now - HTTP_WINDOW * NSEC_PER_SEC);
 	t->started = 1000;
 	t->finished = 998;
-	t->unread = 1;
-	t->oldest_ns = now - 1500 * NSEC_PER_MSEC;
+	t->never_read = 3; /* and 996 were read */
+	http_ages_add(&d->waiting, now - 1500 * NSEC_PER_MSEC, 1);
 	t->outgoing = 7;
 	t->incomplete[HTTP_CLIENT_RESET] = 2;
 	/* Buckets that end at about 5 and 100 ms, and what was waited of it. */

@@ -7,7 +7,7 @@
  *
  *	bench_attach CGROUP COMMAND…    CGROUP: below /sys/fs/cgroup, with a slash before it
  */
-#include "../../daemon/edge/fdstore.h"
+#include "../../daemon/edge/http_programs.h"
 #include "../../daemon/edge/http.h"
 #include "../../daemon/state/http.h"
 
@@ -89,11 +89,11 @@ int main(int argc, char **argv)
 	struct account before[PROGRAMS] = {}, after[PROGRAMS] = {};
 	struct http_counts counts;
 	struct http_source *s;
-	struct fdstore stored = {};
+	struct http_programs programs;
 	struct world w = { .settings.http_units_max = 16 };
 	struct stat st;
 	char path[512];
-	int cgroup;
+	int cgroup, r;
 	size_t n;
 
 	if (argc < 3)
@@ -102,7 +102,9 @@ int main(int argc, char **argv)
 	cgroup = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (cgroup < 0 || fstat(cgroup, &st) < 0)
 		fail(path);
-	if (http_source_new(&s, &w, &stored, on_record, NULL) < 0 ||
+	r = http_programs_load(&programs, w.settings.http_units_max + 1);
+	http_programs_tell(&programs, r, &w);
+	if (r < 0 || http_source_new(&s, &w, &programs, NULL, on_record, NULL) < 0 ||
 		!http_source_state(s, "bench.service") ||
 		http_source_attach(s, "bench.service", st.st_ino, argv[1]) < 0) {
 		fprintf(stderr, "the programs cannot be attached: %s\n",

@@ -14,7 +14,7 @@
 #include <sys/socket.h>
 
 /* The kernel's memory of one unit that speaks HTTP. */
-static struct http_totals totals = { .started = 9, .finished = 8, .oldest_ns = 1 };
+static struct http_totals totals = { .started = 9, .finished = 8 };
 static struct http_detail detail;
 
 static void fill_http(struct world *w, struct unit *u)
@@ -30,6 +30,7 @@ static void fill_http(struct world *w, struct unit *u)
 		detail.sums_ns[c][HTTP_CLASS_2XX] = NSEC_PER_SEC;
 	}
 	totals.untracked[HTTP_UNTRACKED_TLS] = 1;
+	http_ages_add(&detail.waiting, 1, 1);
 	http_tick(u->http, clock_monotonic_ns());
 	w->http_units = 1;
 	w->http_units_max = 2;

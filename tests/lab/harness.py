@@ -436,7 +436,14 @@ def wait_mendd_ready(not_pid=0):
         return int(d["MainPID"]) if ready and int(d["MainPID"]) != not_pid else None
     pid = wait("mendd is ready", fact, 30)
     wait("mendd answers on the bus", manager, 30)
+    wait("the HTTP programs are loaded, or refused", http_is_known, 30)
     return pid
+
+
+def http_is_known():
+    """They are loaded behind READY=1."""
+    rows = json.loads(run_raw("mendctl", "doctor", "--json=short").stdout)
+    return not any("not measured yet" in row["text"] for row in rows)
 
 
 def label_name(label):

@@ -274,7 +274,7 @@ static void a_unit_with_http(void **state)
 	_cleanup_(world_done) struct world w;
 	_cleanup_strbuf_ struct strbuf page = {};
 	static struct http_detail detail;
-	struct http_totals totals = { .started = 20, .finished = 17, .unread = 2 };
+	struct http_totals totals = { .started = 20, .finished = 17 };
 	struct unit *u;
 
 	memset(&detail, 0, sizeof(detail));
@@ -285,9 +285,11 @@ static void a_unit_with_http(void **state)
 	assert_non_null(u);
 	u->http = http_state_new(&totals, NULL);
 	assert_non_null(u->http);
-	totals.oldest_ns = NOW - 2500 * NSEC_PER_MSEC;
+	http_ages_add(&detail.waiting, NOW - 2500 * NSEC_PER_MSEC, 1);
+	http_ages_add(&detail.waiting, NOW - 1500 * NSEC_PER_MSEC, 1);
+	totals.never_read = 10; /* of 20 that have arrived, and 8 were read */
 	totals.incomplete[HTTP_SERVER_DIED] = 5;
-	http_tick(u->http, NOW);
+	http_tick(u->http, NOW - NSEC_PER_SEC);
 	/* The kernel had no room: not measured is not 0. */
 	collect(&w, &page);
 	assert_int_equal(count(&page, "mendd_http_requests_total{"), 0);
@@ -304,6 +306,7 @@ static void a_unit_with_http(void **state)
 	detail.sums_ns[HTTP_FIRST_BYTE][HTTP_CLASS_2XX] = 32500 * NSEC_PER_MSEC;
 	detail.histograms[HTTP_FIRST_BYTE][HTTP_CLASS_4XX][0] = 7;
 	detail.histograms[HTTP_QUEUE][HTTP_CLASS_OTHER][0] = 8;
+	http_tick(u->http, NOW);
 	collect(&w, &page);
 	{
 		static const char *const lines[] = {

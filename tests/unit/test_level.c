@@ -453,7 +453,7 @@ static void restored(void **state)
 	assert_int_equal(level_rule_of(CAUSE_KILLED), RULE_UNIT_DOWN);
 }
 
-/* It has never answered anything, so that the kernel has no details of it yet. */
+/* It has never answered anything. */
 static void a_hang_from_the_start(void **state)
 {
 	struct service s;
@@ -464,7 +464,8 @@ static void a_hang_from_the_start(void **state)
 	use_settings(&s.u->settings);
 	http_state_free(s.u->http);
 	s.totals = (struct http_totals) {};
-	s.u->http = http_state_new(&s.totals, NULL);
+	s.detail = (struct http_detail) {};
+	s.u->http = http_state_new(&s.totals, &s.detail);
 	for (const char *c = "..ww.."; *c; c++)
 		play(&s, *c);
 	assert_int_equal(unit_alert_state(s.u, RULE_HTTP_HANG), ALERT_PENDING);

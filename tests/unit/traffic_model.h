@@ -13,6 +13,7 @@ struct service {
 	struct http_detail detail;
 	struct unit *u; /* borrowed; of w */
 	uint64_t now;
+	unsigned int waiting; /* requests, each on a connection of its own */
 };
 
 static unsigned int bucket_of(uint64_t ns)
@@ -67,30 +68,29 @@ static void service_answer(struct service *s, enum http_class class, uint64_t ns
 static _unused_ void service_ask(struct service *s)
 {
 	s->totals.started++;
-	s->totals.unanswered++;
-	s->totals.unread++;
-	if (!s->totals.oldest_unanswered_ns)
-		s->totals.oldest_unanswered_ns = s->totals.oldest_ns = s->now;
+	s->waiting++;
+	http_ages_add(&s->detail.waiting, s->now, 1);
 }
 
 /* All that wait are answered (give_up: have left). */
 static _unused_ void service_release(struct service *s, bool give_up)
 {
-	unsigned int n = s->totals.unanswered;
+	unsigned int n = s->waiting;
 
 	s->totals.finished += n;
+	s->totals.never_read += n;
 	if (give_up)
 		s->totals.incomplete[HTTP_CLIENT_RESET] += n;
 	else
 		s->detail.histograms[HTTP_FIRST_BYTE][HTTP_CLASS_2XX][bucket_of(NSEC_PER_SEC)] += n;
-	s->totals.unanswered = s->totals.unread = 0;
-	s->totals.oldest_unanswered_ns = s->totals.oldest_ns = 0;
+	s->waiting = 0;
+	memset(&s->detail.waiting, 0, sizeof(s->detail.waiting));
 }
 
 /* It was restarted: what waited is gone. */
 static _unused_ void service_restart(struct service *s, const char *invocation)
 {
-	unsigned int n = s->totals.unanswered;
+	unsigned int n = s->waiting;
 
 	service_release(s, true);
 	s->totals.incomplete[HTTP_CLIENT_RESET] -= n;
