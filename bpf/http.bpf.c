@@ -24,7 +24,7 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 #define PF_EXITING 4
 #define ETIMEDOUT 110
 
-static __attribute__((noinline)) struct connection *begin_connection(
+static __always_inline struct connection *begin_connection(
 	struct __sk_buff *skb, struct bpf_sock *sk, const struct packet *p, bool ingress)
 {
 	u32 unit = find_unit(skb);
@@ -79,8 +79,8 @@ static __attribute__((noinline)) struct connection *begin_connection(
 }
 
 /*
- * Since when the server has kept the connection's first request waiting; 0: it is the client's turn,
- * or bytes are missing. A request whose body is incomplete waits for its client, unless the
+ * Since when the server has kept the connection's first request waiting; 0: it is the client's
+ * turn, or bytes are missing. A request whose body is incomplete waits for its client, unless the
  * application does not read what has come of it.
  */
 static __always_inline u64 waits_since(
@@ -149,29 +149,22 @@ static __always_inline void take_packet(
 		note_flight(c, t, p->acknowledged);
 }
 
-/* At a socket of which nothing is known yet. */
-static __always_inline void first_packet(struct __sk_buff *skb, bool ingress)
+/* At a socket of which nothing is known yet: what is remembered from now on, if it is a connection.
+ */
+static __attribute__((noinline)) struct connection *first_packet(
+	struct __sk_buff *skb, struct packet *p, bool ingress)
 {
-	struct http_totals *nobody = totals_of(0);
 	struct bpf_sock *sk = skb->sk;
-	struct connection *c;
-	struct packet p = {};
 
 	if (sk)
 		sk = bpf_sk_fullsock(sk);
-	if (!sk || sk->protocol != IPPROTO_TCP || !nobody || !parse_packet(skb, &p))
-		return;
-	if (sk->state == TCP_LISTEN) {
-		c = ingress ? begin_early(skb, &p) : NULL;
-		if (c)
-			take_payload(skb, c, nobody, &p, true);
-		return;
-	}
-	if (p.length == 0 && (ingress || sk->state != TCP_SYN_SENT))
-		return;
-	c = begin_connection(skb, sk, &p, ingress);
-	if (c)
-		take_packet(skb, c, &p, ingress);
+	if (!sk || sk->protocol != IPPROTO_TCP)
+		return NULL;
+	if (sk->state == TCP_LISTEN)
+		return ingress ? begin_early(skb, p) : NULL;
+	if (p->length == 0 && (ingress || sk->state != TCP_SYN_SENT))
+		return NULL;
+	return begin_connection(skb, sk, p, ingress);
 }
 
 static __always_inline int packet_passes(struct __sk_buff *skb, bool ingress)
@@ -183,9 +176,11 @@ static __always_inline int packet_passes(struct __sk_buff *skb, bool ingress)
 	if (!sk)
 		return 1;
 	c = bpf_sk_storage_get(&connections, sk, NULL, 0);
+	if ((c && c->role == ROLE_UNTRACKED) || !parse_packet(skb, &p))
+		return 1;
 	if (!c)
-		first_packet(skb, ingress);
-	else if (c->role != ROLE_UNTRACKED && parse_packet(skb, &p))
+		c = first_packet(skb, &p, ingress);
+	if (c)
 		take_packet(skb, c, &p, ingress);
 	return 1;
 }
@@ -202,9 +197,9 @@ int http_out(struct __sk_buff *skb)
 	return packet_passes(skb, false);
 }
 
-/* The server is at work on an incomplete request: it waits for its client now, or goes on reading. */
-static __always_inline void read_body(
-	struct connection *c, struct http_totals *t, struct sock *sk)
+/* The server is at work on an incomplete request: it waits for its client now, or goes on reading.
+ */
+static __always_inline void read_body(struct connection *c, struct http_totals *t, struct sock *sk)
 {
 	u32 answered = beyond_dropped(c, c->answered);
 

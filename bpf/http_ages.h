@@ -7,8 +7,9 @@
  * Whoever adds an entry remembers when it began, and takes it out again by the same time. Intervals
  * share HTTP_AGE_SLOTS slots. Before a slot is used again, the daemon moves what is left in it to
  * .old, and says with .old_before that entries that began earlier are counted there. A program that
- * has read the former .old_before meanwhile takes its entry out of the wrong place; the daemon moves
- * that difference too, since it goes on emptying slots for as long as nothing new comes into them.
+ * has read the former .old_before meanwhile takes its entry out of the wrong place; the daemon
+ * moves that difference too, since it goes on emptying slots for as long as nothing new comes into
+ * them.
  */
 #ifndef MENDD_HTTP_AGES_H
 #define MENDD_HTTP_AGES_H
@@ -60,8 +61,8 @@ static __always_inline void http_ages_add(struct http_ages *a, __u64 began_ns, _
 		__sync_fetch_and_add(&a->old, n);
 		__sync_fetch_and_add(&a->old_sum, n * interval);
 	} else
-		__sync_fetch_and_add(&a->slots[interval & (HTTP_AGE_SLOTS - 1)],
-			n * http_age_entry(began_ns));
+		__sync_fetch_and_add(
+			&a->slots[interval & (HTTP_AGE_SLOTS - 1)], n * http_age_entry(began_ns));
 }
 
 #endif

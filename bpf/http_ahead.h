@@ -129,8 +129,7 @@ static __always_inline bool ends_one_head(struct http_stream *s, const struct ah
 }
 
 /* The gap before what came ahead is filled: what can be said of it without its bytes? */
-static __always_inline void take_ahead(
-	struct connection *c, struct http_totals *t, struct bench *b)
+static __always_inline void take_ahead(struct connection *c, struct http_totals *t, struct bench *b)
 {
 	struct http_stream *s = &c->in.stream;
 	struct ahead *a = &c->ahead;

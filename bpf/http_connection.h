@@ -80,12 +80,12 @@ struct connection {
 	/* While the last request's body is incomplete: how far the application has read; written
 	 * by http_read. */
 	u32 read_to;
-	u8 reading; /* .read_to is valid */
+	u8 reading;                           /* .read_to is valid */
 	u8 late_method[HTTP_METHODS_PENDING]; /* of those that found no place above */
 	struct direction out;
-	u64 begin_ns;      /* first byte of the answer that is leaving */
-	u64 answered_ns;   /* arrival of the request whose answer's body is on its way; 0: none */
-	u64 queue_ns;      /* how long the last request that was read had waited */
+	u64 begin_ns;    /* first byte of the answer that is leaving */
+	u64 answered_ns; /* arrival of the request whose answer's body is on its way; 0: none */
+	u64 queue_ns;    /* how long the last request that was read had waited */
 	/* What is counted of this connection in the unit's .waiting and .transfers; 0: nothing.
 	 * Changed by exchange: whoever takes a value out takes it off there too. */
 	u64 waiting_ns, transfer_ns;
@@ -199,8 +199,7 @@ static __always_inline void count_age(struct http_ages *ages, u64 *counted, u64 
 }
 
 /* Since when the server has kept the connection's first request waiting; 0: it does not. */
-__attribute__((noinline)) int set_waiting(
-	struct connection *c, struct http_totals *t, u64 began_ns)
+__attribute__((noinline)) int set_waiting(struct connection *c, struct http_totals *t, u64 began_ns)
 {
 	struct http_detail *d;
 

@@ -14,8 +14,7 @@
  * At the listening socket: the end of a handshake that brings data. What is to take its payload, in
  * the name of nobody; NULL: nothing is.
  */
-static __attribute__((noinline)) struct connection *begin_early(
-	struct __sk_buff *skb, struct packet *p)
+static __always_inline struct connection *begin_early(struct __sk_buff *skb, struct packet *p)
 {
 	struct connection *c, *blank;
 	struct bench *bench;
@@ -47,6 +46,7 @@ static __attribute__((noinline)) struct connection *begin_early(
 	if (!c)
 		return NULL;
 	keep_ahead(&c->ahead, skb, p); /* and whether it was, only the socket will know */
+	p->flags &= ~(u32)(TCP_SYN | TCP_FIN);
 	return c;
 }
 

@@ -272,10 +272,10 @@ static __always_inline __u32 http_method_length(__u8 method)
 }
 
 /*
- * What a loop over bytes has found so far lies in memory and not in registers: to the verifier it is
- * then any number, and each round looks the same, whatever the bytes before were. Kept in registers,
- * each number of digits would be a case of its own, for all that follows; how many of these there
- * are depends on the compiler.
+ * What a loop over bytes has found so far lies in memory and not in registers: to the verifier it
+ * is then any number, and each round looks the same, whatever the bytes before were. Kept in
+ * registers, each number of digits would be a case of its own, for all that follows; how many of
+ * these there are depends on the compiler.
  */
 static __always_inline __u32 http_seen(const struct http_stream *s)
 {

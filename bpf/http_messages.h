@@ -53,6 +53,23 @@ static __always_inline struct bench *take_bench(void)
 	return NULL;
 }
 
+/*
+ * The route of the request whose head has just ended; `at` is the bench's place. It is looked up
+ * anew: up to 6.1 memory that was handed to a function that is looked at once is no map's key.
+ */
+__attribute__((noinline)) u32 route_of_request(struct http_totals *t, struct connection *c, u32 at)
+{
+	u32 zero = 0;
+	struct scratch *s = bpf_map_lookup_elem(&scratches, &zero);
+	struct bench *b;
+
+	if (!s || !t || !c)
+		return 0;
+	b = &s->benches[bounded(at, SCRATCHES)];
+	http_copy(b->walk.line, c->in.stream.first, HTTP_LINE);
+	return find_route(t, &b->walk, &b->key, c->unit);
+}
+
 static __always_inline void return_bench(struct bench *b)
 {
 	b->busy = 0;
@@ -120,10 +137,8 @@ static __always_inline void request_arrives(
 		b->failed = HTTP_UNTRACKED_FULL + 1;
 		return;
 	}
-	if (t->routes_max) {
-		http_copy(b->walk.line, c->in.stream.first, HTTP_LINE);
-		route = (u16)find_route(t, &b->walk, &b->key, c->unit);
-	}
+	if (t->routes_max)
+		route = (u16)route_of_request(t, c, b->at);
 	c->reading = 0;
 	if (c->arrived - beyond_dropped(c, c->answered) < HTTP_PENDING) {
 		c->arrival_ns[at] = b->now;
@@ -179,16 +194,21 @@ static __always_inline void end_queue(
 }
 
 /* The head of a response on a server's connection; true: it has no body, whatever it says. */
-static __always_inline bool answer_begins(
+__attribute__((noinline)) u32 answer_begins(
 	struct connection *c, struct http_totals *t, struct bench *b)
 {
-	u16 status = c->out.stream.status;
-	u32 answered = beyond_dropped(c, c->answered);
-	u64 arrival = arrival_of(c, answered), took;
+	u32 answered;
+	u64 arrival, took;
 	struct http_detail *d;
+	u16 status;
 	u8 method;
 	int kind;
 
+	if (!c || !t || !b)
+		return true;
+	status = c->out.stream.status;
+	answered = beyond_dropped(c, c->answered);
+	arrival = arrival_of(c, answered);
 	if (status < 200 && status != 101)
 		return true;
 	if (answered == c->arrived)
@@ -275,57 +295,61 @@ static __always_inline bool walk_is_over(const struct walk *w)
 	       stage == HTTP_UNTIL_CLOSE;
 }
 
-__attribute__((noinline)) int take_lines(struct __sk_buff *skb, struct connection *c,
-	struct http_totals *t, struct direction *d, struct bench *b)
+/* Some lines; returns the event that ended them. */
+__attribute__((noinline)) u32 take_lines(
+	struct __sk_buff *skb, struct connection *c, struct direction *d, struct bench *b)
 {
-	u32 n, event;
+	u32 n;
 
-	if (!c || !t || !d || !b)
-		return 0;
+	if (!c || !d || !b)
+		return HTTP_NOTHING;
 	n = d->left < HTTP_BLOCK ? d->left : HTTP_BLOCK;
 	if (d->stream.flags & HTTP_FLAG_RESPONSE && d->stream.stage == HTTP_FIRST_LINE &&
 		d->stream.head == 0)
 		c->begin_ns = b->now;
 	if (bpf_skb_load_bytes(skb, d->offset, b->block.bytes, one_to(n, HTTP_BLOCK))) {
 		b->failed = FAILED_LOST;
-		return 0;
+		return HTTP_NOTHING;
 	}
 	b->block.line = b->block.event = 0;
 	b->block.n = n;
 	b->block.more = d->left > n;
 	http_scan(&d->stream, &b->block);
-	event = b->block.event;
 	n = b->block.line;
 	d->offset += n;
 	d->left -= n < d->left ? n : d->left;
 	if (d->stream.head > HTTP_HEAD_MAX)
 		b->failed = FAILED_LOST;
-	if (event)
-		on_event(c, t, d, b, event);
-	return 0;
+	return b->block.event;
 }
 
-static __always_inline void skip_body(struct walk *w)
+static __always_inline u32 skip_body(struct direction *d)
 {
-	struct direction *d = w->d;
-	u32 n = d->left, event;
+	u32 n = d->left;
 
 	if (n > d->stream.left)
 		n = d->stream.left;
 	d->offset += n;
 	d->left -= n;
-	event = http_skip(&d->stream, n);
-	if (event)
-		on_event(w->c, w->t, d, w->b, event);
+	return http_skip(&d->stream, n);
 }
 
 /* Some lines, and the body behind them. 1 ends the walk. */
 static long walk_step(u32 index, struct walk *w)
 {
-	if (http_wants_lines(&w->d->stream))
-		take_lines(w->skb, w->c, w->t, w->d, w->b);
-	if (!walk_is_over(w) && !http_wants_lines(&w->d->stream))
-		skip_body(w);
+	struct direction *d = w->d;
+	u32 event;
+
+	if (http_wants_lines(&d->stream)) {
+		event = take_lines(w->skb, w->c, d, w->b);
+		if (event)
+			on_event(w->c, w->t, d, w->b, event);
+	}
+	if (!walk_is_over(w) && !http_wants_lines(&d->stream)) {
+		event = skip_body(d);
+		if (event)
+			on_event(w->c, w->t, d, w->b, event);
+	}
 	return walk_is_over(w);
 }
 

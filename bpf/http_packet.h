@@ -39,21 +39,29 @@ static __always_inline bool is_extension(u8 next)
 	return next == 0 || next == 43 || next == 60;
 }
 
-/* The TCP header from its first 14 bytes on. */
-static __always_inline void take_tcp(struct packet *p, const u8 *tcp, u32 transport, u32 total)
+/* What stands first in a TCP header; aligned as the headers before it are. */
+struct tcp_begin {
+	u16 from, to;
+	u32 sequence, acknowledged; /* network order */
+	u8 offset, flags;           /* offset: upper four bits, in words */
+};
+
+static __always_inline void take_tcp(
+	struct packet *p, const struct tcp_begin *tcp, u32 transport, u32 total)
 {
-	p->offset = transport + (tcp[12] >> 4) * 4u;
+	p->offset = transport + (tcp->offset >> 4) * 4u;
 	p->length = total > p->offset ? total - p->offset : 0;
-	p->sequence = (u32)tcp[4] << 24 | (u32)tcp[5] << 16 | (u32)tcp[6] << 8 | tcp[7];
-	p->acknowledged = (u32)tcp[8] << 24 | (u32)tcp[9] << 16 | (u32)tcp[10] << 8 | tcp[11];
-	p->flags = tcp[13];
-	p->from = (u16)(tcp[0] | tcp[1] << 8);
-	p->to = (u16)(tcp[2] | tcp[3] << 8);
+	p->sequence = __builtin_bswap32(tcp->sequence);
+	p->acknowledged = __builtin_bswap32(tcp->acknowledged);
+	p->flags = tcp->flags;
+	p->from = tcp->from;
+	p->to = tcp->to;
 }
 
 __attribute__((noinline)) int parse_slowly(struct __sk_buff *skb, struct packet *p)
 {
-	u8 head[40], tcp[20];
+	struct tcp_begin tcp;
+	u8 head[40];
 	u32 transport;
 
 	if (!p)
@@ -85,9 +93,9 @@ __attribute__((noinline)) int parse_slowly(struct __sk_buff *skb, struct packet 
 		p->address_size = 16;
 	} else
 		return false;
-	if (bpf_skb_load_bytes(skb, transport, tcp, 20))
+	if (bpf_skb_load_bytes(skb, transport, &tcp, sizeof(tcp)))
 		return false;
-	take_tcp(p, tcp, transport, skb->len);
+	take_tcp(p, &tcp, transport, skb->len);
 	return true;
 }
 
@@ -102,13 +110,13 @@ static __always_inline int parse_packet(struct __sk_buff *skb, struct packet *p)
 	if (data + 60 <= end && data[0] == 0x60 && data[6] == IPPROTO_TCP) {
 		p->address = 8;
 		p->address_size = 16;
-		take_tcp(p, data + 40, 40, skb->len);
+		take_tcp(p, (const void *)(data + 40), 40, skb->len);
 		return true;
 	}
 	if (data + 40 <= end && data[0] == 0x45 && data[9] == IPPROTO_TCP) {
 		p->address = 12;
 		p->address_size = 4;
-		take_tcp(p, data + 20, 20, skb->len);
+		take_tcp(p, (const void *)(data + 20), 20, skb->len);
 		return true;
 	}
 	return parse_slowly(skb, p);

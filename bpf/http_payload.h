@@ -169,23 +169,17 @@ static __always_inline bool passes_by(struct direction *d, const struct packet *
 	return true;
 }
 
-/* New bytes of one direction, taken with a bench. Not inlined, as take_payload(). */
-__attribute__((noinline)) int walk_payload(struct __sk_buff *skb, struct connection *c,
+/* New bytes of one direction, taken with a bench. */
+static __always_inline void walk_payload(struct __sk_buff *skb, struct connection *c,
 	struct http_totals *t, const struct packet *p, struct bench *b)
 {
-	struct direction *d;
-	struct walk w;
-	u8 stage;
-	int old;
+	struct direction *d = b->ingress ? &c->in : &c->out;
+	struct walk w = { .skb = skb, .c = c, .t = t, .d = d, .b = b };
+	int old = old_bytes(&w, p);
+	u8 stage = d->stream.stage;
 
-	if (!c || !t || !p || !b)
-		return 0;
-	d = b->ingress ? &c->in : &c->out;
-	w = (struct walk) { .skb = skb, .c = c, .t = t, .d = d, .b = b };
-	old = old_bytes(&w, p);
-	stage = d->stream.stage;
 	if (old < 0 || b->failed || stage == HTTP_FOREIGN || stage == HTTP_UNTIL_CLOSE)
-		return 0;
+		return;
 	d->offset = p->offset + (u32)old;
 	d->left = p->length - (u32)old;
 	bpf_loop(WALK_STEPS, walk_step, &w, 0);
@@ -199,7 +193,6 @@ __attribute__((noinline)) int walk_payload(struct __sk_buff *skb, struct connect
 			take_ahead(c, t, b);
 	} else if (c->answered_ns && !c->transfer_ns)
 		set_transfer(c, t, c->answered_ns); /* it goes on in another packet */
-	return 0;
 }
 
 /* Not inlined: the verifier looks at it once, whatever the packet looked like. */

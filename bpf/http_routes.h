@@ -54,13 +54,11 @@ static __always_inline u32 add_route(struct http_totals *t, struct http_route_ke
 }
 
 /* The place of a request's route; its first line is in `walk`. 0: there is none. */
-__attribute__((noinline)) u32 find_route(
+static __always_inline u32 find_route(
 	struct http_totals *t, struct http_route_walk *walk, struct http_route_key *key, u32 unit)
 {
 	u32 *place;
 
-	if (!t || !walk || !key)
-		return 0;
 	http_route_of(walk);
 	key->unit = unit;
 	http_copy(key->name, walk->route, HTTP_ROUTE);

@@ -120,7 +120,7 @@ struct task_struct {
 	struct pid *thread_pid;
 	struct signal_struct *signal;
 	struct css_set *cgroups;
-	const struct cred *cred;
+	struct cred *cred;
 	char comm[16];
 };
 

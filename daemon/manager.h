@@ -47,11 +47,11 @@ struct manager {
 	sd_event *event; /* owned, like all members of this kind */
 	sd_bus *bus;
 	struct world world;
-	struct kernel *kernel;       /* NULL: degraded */
-	struct http_source *http;    /* NULL: not to be had, or not yet */
+	struct kernel *kernel;           /* NULL: degraded */
+	struct http_source *http;        /* NULL: not to be had, or not yet */
 	struct http_loader *http_loader; /* NULL: the programs were adopted */
-	struct connector *connector; /* NULL: not needed, or not to be had */
-	struct sockets *sockets;     /* NULL: not to be had */
+	struct connector *connector;     /* NULL: not needed, or not to be had */
+	struct sockets *sockets;         /* NULL: not to be had */
 	struct systemd *systemd;
 	struct plugin_host *plugins;
 	struct prober *prober;

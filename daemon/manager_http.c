@@ -213,7 +213,8 @@ static void begin_source(
 		return;
 	error = http_source_new(&m->http, &m->world, programs, stored, on_record, m);
 	if (error < 0) {
-		world_feature(&m->world, "http", false, "HTTP is not measured: %s", strerror(-error));
+		world_feature(
+			&m->world, "http", false, "HTTP is not measured: %s", strerror(-error));
 		return;
 	}
 	while ((u = hash_next(&m->world.units, &cursor))) {

@@ -16,12 +16,13 @@ enum {
 	 * the program, and libbpf tries again with larger buffers.
 	 */
 	LOG_STATS = 4,
-	/* The statistics of one program take some hundred bytes. Older kernels (6.4) refuse a program
-	 * whose log does not fit. */
+	/* The statistics of one program take some hundred bytes. Older kernels (6.4) refuse a
+	 * program whose log does not fit. */
 	LOG_SIZE = 16384,
 };
 
-_printf_(2, 0) static int take_message(enum libbpf_print_level level, const char *format, va_list ap)
+_printf_(2, 0) static int take_message(
+	enum libbpf_print_level level, const char *format, va_list ap)
 {
 	char line[512];
 
@@ -64,8 +65,8 @@ static void describe(struct bpf_refusal *ret, const char *program, int error, co
 
 	last_line(log, line, sizeof(line));
 	ret->error = error;
-	snprintf(ret->why, sizeof(ret->why), "the kernel refuses the program %.15s: %s%s%s", program,
-		strerror(-error), *line ? ": " : "", line);
+	snprintf(ret->why, sizeof(ret->why), "the kernel refuses the program %.15s: %s%s%s",
+		program, strerror(-error), *line ? ": " : "", line);
 }
 
 /*

@@ -16,11 +16,13 @@ enum { BPF_WHY_SIZE = 256 };
 
 /* Of one program. */
 struct bpf_refusal {
-	int error; /* -errno; 0: it was not refused */
-	char why[BPF_WHY_SIZE]; /* program, error, and the verifier's last line if it has said any */
+	int error;              /* -errno; 0: it was not refused */
+	char why[BPF_WHY_SIZE]; /* program, error, and the verifier's last line if it has said any
+				 */
 };
 
-/* An object and its programs, by number. What open() has opened, load() loads and close() closes. */
+/* An object and its programs, by number. What open() has opened, load() loads and close() closes.
+ */
 struct bpf_loadable {
 	size_t n;
 	void *userdata;
@@ -34,8 +36,9 @@ struct bpf_loadable {
 
 /*
  * Loads the object with as many of the programs in `wanted` as the kernel takes; changes `wanted`,
- * and fills in refusals[i] for those that are left out. 0: it is loaded and open. -errno: a required
- * program is refused (its refusal says why), or the object as a whole is; then it is closed.
+ * and fills in refusals[i] for those that are left out. 0: it is loaded and open. -errno: a
+ * required program is refused (its refusal says why), or the object as a whole is; then it is
+ * closed.
  */
 int bpf_load(const struct bpf_loadable *l, bool *wanted, struct bpf_refusal *refusals);
 

@@ -240,8 +240,7 @@ int http_programs_load(struct http_programs *p, uint32_t n_details)
 	if (r < 0)
 		return r;
 	for (int i = 0; i < HTTP_MAP_COUNT; i++)
-		p->maps[i] =
-			fcntl(bpf_map__fd(map_of(loading.skeleton, i)), F_DUPFD_CLOEXEC, 3);
+		p->maps[i] = fcntl(bpf_map__fd(map_of(loading.skeleton, i)), F_DUPFD_CLOEXEC, 3);
 	for (uint32_t place = 1; place < HTTP_ROUTES; place++)
 		bpf_map_update_elem(p->maps[HTTP_MAP_FREE_ROUTES], NULL, &place, BPF_ANY);
 	for (uint32_t place = 1; place < n_details; place++)
@@ -286,7 +285,7 @@ void http_programs_tell(const struct http_programs *p, int error, struct world *
 		if (programs[i].feature)
 			world_feature(w, programs[i].feature, p->links[i] >= 0, "%s%s%s",
 				programs[i].does, p->links[i] >= 0 ? "" : ": ",
-				p->links[i] >= 0            ? ""
+				p->links[i] >= 0       ? ""
 				: p->refusals[i].error ? p->refusals[i].why
 						       : "this kernel refuses the program");
 	/* What ends unseen would be taken for a request that waits for ever. */

@@ -34,7 +34,7 @@ struct http_programs {
 	int programs[HTTP_PROGRAM_COUNT]; /* owned */
 	int links[HTTP_PROGRAM_COUNT];    /* owned; -1 for those that are attached to cgroups */
 	struct bpf_refusal refusals[HTTP_PROGRAM_COUNT]; /* .error 0: loaded and attached */
-	uint64_t shape; /* of the programs' code and of the maps */
+	uint64_t shape;                                  /* of the programs' code and of the maps */
 };
 
 /* Takes those of a former run with the same shape out of the FD store; false: there are none. */

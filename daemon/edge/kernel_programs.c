@@ -243,8 +243,7 @@ static int load(struct kernel_programs *p, uint64_t root_cgroup)
 	btf__free(btf);
 	if (r < 0)
 		return r;
-	p->maps[MAP_EVENTS] =
-		fcntl(bpf_map__fd(loading.skeleton->maps.events), F_DUPFD_CLOEXEC, 3);
+	p->maps[MAP_EVENTS] = fcntl(bpf_map__fd(loading.skeleton->maps.events), F_DUPFD_CLOEXEC, 3);
 	p->maps[MAP_WATCHED] =
 		fcntl(bpf_map__fd(loading.skeleton->maps.watched), F_DUPFD_CLOEXEC, 3);
 	p->maps[MAP_LOST] = fcntl(bpf_map__fd(loading.skeleton->maps.lost), F_DUPFD_CLOEXEC, 3);
@@ -282,7 +281,8 @@ int kernel_programs_load(
 		r = load(p, root_cgroup);
 		if (r < 0) {
 			world_feature(w, "bpf", false, "deaths are not seen in the kernel: %s%s",
-				why_none(p, r), r == -EPERM ? " (CAP_BPF and CAP_PERFMON are needed)" : "");
+				why_none(p, r),
+				r == -EPERM ? " (CAP_BPF and CAP_PERFMON are needed)" : "");
 			return r;
 		}
 		store_all(p);

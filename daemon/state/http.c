@@ -153,7 +153,7 @@ struct http_state *http_state_free(struct http_state *s)
 struct sums {
 	uint64_t answered[HTTP_CLASSES];
 	uint64_t first_bytes[HTTP_BUCKETS], queues[HTTP_BUCKETS]; /* of all classes */
-	uint64_t reads; /* the sum of .queues */
+	uint64_t reads;                                           /* the sum of .queues */
 };
 
 static void read_details(const struct http_state *s, struct sums *ret)

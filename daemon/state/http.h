@@ -62,7 +62,7 @@ struct http_state {
 	uint64_t unanswered, unread;
 	uint64_t oldest_ns;            /* since when the oldest in flight is, about; 0: none */
 	uint64_t oldest_unanswered_ns; /* the same of those that wait for the server */
-	uint64_t reads;       /* requests that the application was seen to read, in all */
+	uint64_t reads;                /* requests that the application was seen to read, in all */
 	int64_t unread_error; /* what the difference of the counts was when nothing was in flight */
 	uint64_t last_answer_ns;  /* tick at which answers were last seen to have been given; 0:
 				     never */

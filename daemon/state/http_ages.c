@@ -50,9 +50,8 @@ struct http_age http_ages_read(const volatile struct http_ages *a, uint64_t now_
 		s = parse_slot(value);
 		n += s.n;
 		if (!age.oldest_ns && s.n > 0 && (int64_t)(i - a->old_before) >= 0)
-			age.oldest_ns =
-				(i << HTTP_AGE_SHIFT) +
-				((uint64_t)(s.offset_sum / s.n) << HTTP_AGE_OFFSET_SHIFT);
+			age.oldest_ns = (i << HTTP_AGE_SHIFT) +
+					((uint64_t)(s.offset_sum / s.n) << HTTP_AGE_OFFSET_SHIFT);
 	}
 	if (n <= 0 || !age.oldest_ns)
 		return (struct http_age) {};
@@ -79,8 +78,8 @@ void http_ages_retire(struct http_ages *a, uint64_t now_ns)
 			continue;
 		s = parse_slot(__atomic_exchange_n(slot, 0, __ATOMIC_SEQ_CST));
 		__atomic_fetch_add(&a->old, (uint64_t)s.n, __ATOMIC_SEQ_CST);
-		__atomic_fetch_add(&a->old_sum, (uint64_t)s.n * (i - HTTP_AGE_SLOTS),
-			__ATOMIC_SEQ_CST);
+		__atomic_fetch_add(
+			&a->old_sum, (uint64_t)s.n * (i - HTTP_AGE_SLOTS), __ATOMIC_SEQ_CST);
 	}
 }
 

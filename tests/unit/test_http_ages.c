@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Requests in flight by the time at which they began: what is read, and what happens as time passes. */
+/* Requests in flight by the time at which they began: what is read, and what happens as time
+ * passes. */
 #include "../../daemon/state/http_ages.h"
 
 #include "cmocka_all.h"
@@ -117,7 +118,8 @@ static void ages_late_end_is_mended(void **state)
 		assert_int_equal(a.slots[i], 0);
 }
 
-/* Nobody has emptied slots for a long time: what is counted twice or never is gone after a while. */
+/* Nobody has emptied slots for a long time: what is counted twice or never is gone after a while.
+ */
 static void ages_without_daemon_heal(void **state)
 {
 	struct http_ages a = {};
@@ -151,7 +153,8 @@ static void ages_settle_clears(void **state)
 	assert_int_equal(a.old_sum, 0);
 }
 
-/* --- the kernel's part and the daemon's at the same time --------------------------------------- */
+/* --- the kernel's part and the daemon's at the same time ---------------------------------------
+ */
 
 struct race {
 	struct http_ages a;

@@ -4,6 +4,7 @@ killer's victim was and because of which limit, executions, and cgroups that com
 
 The lab's cases about single deaths run beside these.
 """
+import glob
 import json
 import os
 import shutil
@@ -11,13 +12,13 @@ import signal
 import time
 
 from cases_deaths import OUTCOMES, check_counters, only_marker, operator_restarts
-from harness import (RUN, VICTIM, case, daemon_reload, expect, expect_in, expect_text, mendd_pid, metrics, read,
+from harness import (RUN, VICTIM, Skip, case, daemon_reload, expect, expect_in, expect_text, mendd_pid, metrics, read,
                      run, run_raw, wait, wait_mendd_ready)
-from vm import code_of_waitid, kernel_version, wait_zombie
+from vm import OBJECTS, VERIFY, code_of_waitid, kernel_version, wait_zombie
 
 PROGRAMS = ("deaths", "signals", "oom", "exec", "cgroup-births", "cgroup-ends")
 HTTP = ("http", "http-queue", "http-ends", "http-oldest")  # from 5.17 on
-HTTP_PROGRAMS = 6
+HTTP_PROGRAMS = 5
 FAST = "Heal=restart\nVerifyFor=300ms\nBackoff=100ms..1s"
 
 
@@ -38,7 +39,7 @@ def programs(t):
         expect(f"mendd_collector_up of {what}", m.of("mendd_collector_up", collector=what), 1)
     http = kernel_version() >= (5, 17)
     for what in HTTP if http else HTTP[:1]:
-        expect(f"doctor about {what}", rows[what]["state"], "ok" if http else "degraded")
+        expect(f"doctor about {what} ({rows[what]['text']})", rows[what]["state"], "ok" if http else "degraded")
         expect(f"mendd_collector_up of {what}", m.of("mendd_collector_up", collector=what), int(http))
 
     exits = ["exit_told", "exit_told_2nd"] if kernel_version() >= (6, 16) else ["exit_counted"]
@@ -49,6 +50,19 @@ def programs(t):
         return names if len(names) == wanted else None
     names = wait("the kernel's accounting lists the programs", loaded, 30)
     expect("programs for deaths", [n for n in names if n.startswith("exit_")], exits)
+
+
+@case("the programs as each compiler makes them load, with less than 40 % of the verifier's limit")
+def compilers(t):
+    version = kernel_version()
+    lacks = [] if version >= (6, 16) else ["--without=exit_told", "--without=exit_told_2nd"]
+    objects = [o for o in sorted(glob.glob(OBJECTS + "/*.o")) if version >= (5, 17) or "/lifecycle" in o]
+    if not objects:
+        raise Skip("no second compiler was there when the tests were built")
+    r = run_raw(VERIFY, "--limit=400000", *lacks, *objects, timeout=600)
+    for line in r.stdout.splitlines():
+        t.say(line)
+    expect("exit status", r.returncode, 0)
 
 
 @case("killed, healed and verified, killer named")

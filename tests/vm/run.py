@@ -11,6 +11,7 @@ One line a case: "ok vm KERNEL: NAME", "not ok vm KERNEL: NAME # why", "skip vm 
 """
 import argparse
 import ctypes
+import glob
 import os
 import queue
 import shutil
@@ -75,8 +76,11 @@ def prepare_tests(directory, build):
                  LAB + "/cases_http_world.py", LAB + "/cases_http_moment.py", LAB + "/http_truth.py",
                  LAB + "/http_client.py", LAB + "/http_servers.py", HERE + "/inside.py", HERE + "/vm.py",
                  HERE + "/cases_kernel.py", HERE + "/cases_degraded.py", HERE + "/cases_refused.py",
-                 build + "/tests/vm/refuse"):
+                 build + "/tests/vm/refuse", build + "/tests/bpf/verify"):
         shutil.copy(path, directory)
+    os.mkdir(directory + "/objects")
+    for path in glob.glob(build + "/tests/bpf/*-clang-*.bpf.o"):
+        shutil.copy(path, directory + "/objects")
     shutil.copytree(LAB + "/http", directory + "/http")
     subprocess.run(["cc", "-O1", "-g", "-Wall", "-Wextra", "-Wno-unused-parameter", "-pthread",
                     "-o", directory + "/victim", LAB + "/victim.c"], check=True)

@@ -5,7 +5,10 @@ import re
 
 from harness import read, wait
 
-REFUSE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "refuse")
+HERE = os.path.dirname(os.path.abspath(__file__))
+REFUSE = os.path.join(HERE, "refuse")
+VERIFY = os.path.join(HERE, "verify")
+OBJECTS = os.path.join(HERE, "objects")
 
 
 def kernel_version():
