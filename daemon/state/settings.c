@@ -48,7 +48,7 @@ void host_settings_init(struct host_settings *s)
 	*s = (struct host_settings) {
 		.log_level = LOG_INFO,
 		.units_max = UNITS_MAX,
-		.http_units_max = 256, /* 26 KB of the kernel's memory each */
+		.http_units_max = 256, /* 34 KB of the kernel's memory each */
 	};
 }
 
