@@ -249,6 +249,8 @@ static void on_loaded(void *userdata, struct http_programs *programs, int error)
 	if (error >= 0)
 		http_programs_store(programs);
 	begin_source(m, programs, NULL, error);
+	if (m->http)
+		log_info("HTTP is measured from now on");
 	if (m->http && m->complete)
 		http_source_settle(m->http);
 	manager_status(m);
