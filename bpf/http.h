@@ -51,27 +51,35 @@ static __always_inline __u32 http_first_of(__u64 marks)
 	return (__u32)((below * 0x0101010101010101ULL) >> 56) - 1;
 }
 
-/*
- * Appends to .line what is kept of the line's bytes [from, to) of the block; to - from may be
- * anything. The two cases keep the common one, a line that begins in this block, free of a loop
- * over bytes.
- */
-HTTP_ONCE int http_keep(struct http_stream *s, struct http_block *b, __u32 from, __u32 to)
+/* Appends to .line, which has something already, what is kept of the block's bytes [from, to). */
+HTTP_ONCE int http_append(struct http_stream *s, struct http_block *b, __u32 from, __u32 to)
 {
 	__u32 n = to - from, seen;
 
 	if (!s || !b)
 		return 0;
 	seen = s->seen;
-	if (seen == 0) {
-		http_copy(s->line, &b->bytes[http_index(from, HTTP_BLOCK)], HTTP_LINE);
-		s->seen = (__u8)(n < HTTP_LINE ? n : HTTP_LINE);
-		return 0;
-	}
 	for (__u32 i = 0; i < HTTP_LINE && i < n && seen < HTTP_LINE; i++, seen++)
 		s->line[http_index(seen, HTTP_LINE)] = b->bytes[http_index(from + i, HTTP_BLOCK)];
 	s->seen = (__u8)seen;
 	return 0;
+}
+
+/*
+ * What is kept of the line's bytes [from, to) of the block goes into .line; to - from may be
+ * anything. The usual line begins in this block: that takes neither a loop over bytes nor a call.
+ */
+static __always_inline void http_keep(
+	struct http_stream *s, struct http_block *b, __u32 from, __u32 to)
+{
+	__u32 n = to - from;
+
+	if (s->seen) {
+		http_append(s, b, from, to);
+		return;
+	}
+	http_copy(s->line, &b->bytes[http_index(from, HTTP_BLOCK)], HTTP_LINE);
+	s->seen = (__u8)(n < HTTP_LINE ? n : HTTP_LINE);
 }
 
 /* Without the CR before the LF; a lone CR elsewhere does not matter. */

@@ -250,6 +250,16 @@ static __always_inline bool is_http2_preface(const char *b)
 	return b[0] == 'P' && b[1] == 'R' && b[2] == 'I' && b[3] == ' ';
 }
 
+/* The body of a message has ended, in this direction. */
+static __always_inline void message_ends(
+	struct connection *c, struct http_totals *t, struct direction *d, struct bench *b)
+{
+	if (d->stream.flags & HTTP_FLAG_RESPONSE)
+		answer_ends(c, t, b->now);
+	else if (b->ingress)
+		c->body_ns = b->now;
+}
+
 /* `d` is the direction of `c` in which it happened. */
 __attribute__((noinline)) int on_event(struct connection *c, struct http_totals *t,
 	struct direction *d, struct bench *b, u32 event)
@@ -278,12 +288,8 @@ __attribute__((noinline)) int on_event(struct connection *c, struct http_totals 
 			answer_ends(c, t, b->now);
 		return 0;
 	}
-	if (event != HTTP_MESSAGE_DONE)
-		return 0;
-	if (response)
-		answer_ends(c, t, b->now);
-	else if (b->ingress)
-		c->body_ns = b->now;
+	if (event == HTTP_MESSAGE_DONE)
+		message_ends(c, t, d, b);
 	return 0;
 }
 
@@ -346,9 +352,8 @@ static long walk_step(u32 index, struct walk *w)
 			on_event(w->c, w->t, d, w->b, event);
 	}
 	if (!walk_is_over(w) && !http_wants_lines(&d->stream)) {
-		event = skip_body(d);
-		if (event)
-			on_event(w->c, w->t, d, w->b, event);
+		if (skip_body(d) == HTTP_MESSAGE_DONE)
+			message_ends(w->c, w->t, d, w->b);
 	}
 	return walk_is_over(w);
 }
