@@ -89,14 +89,15 @@ static int dump_metrics(void *userdata, const char *format, struct strbuf *ret)
 		str_eq(format, "openmetrics") ? METRIC_OPENMETRICS : METRIC_TEXT, ret);
 }
 
-static void restore_unit(
-	void *userdata, const char *name, const struct heal *heal, enum heal_mode mode)
+static void restore_unit(void *userdata, const char *name, const struct unit_state *state)
 {
 	struct manager *m = userdata;
 	struct unit *u = manager_is_watchable(m, name) ? manager_watch(m, name) : NULL;
 
-	if (u)
-		u->heal = *heal;
+	if (!u)
+		return;
+	u->heal = state->heal;
+	u->listening = state->listening;
 }
 
 static int open_bus(struct manager *m)

@@ -38,6 +38,22 @@ static void on_socket(void *userdata, uint64_t cgroup, const struct listening_so
 		set->sockets[set->n++] = *socket;
 }
 
+static bool same_set(const struct socket_set *a, const struct socket_set *b)
+{
+	return a->n == b->n && memcmp(a->sockets, b->sockets, a->n * sizeof(a->sockets[0])) == 0;
+}
+
+/* What is normal for a unit that is well. Kept on disk where a verification may ask for it: the
+ * daemon may be restarted while the unit is down or on probation. */
+static void learn(struct manager *m, struct unit *u)
+{
+	bool changed = !same_set(&u->listening, &u->listening_now);
+
+	u->listening = u->listening_now;
+	if (changed && u->settings.heal == HEAL_RESTART)
+		store_put_unit(m->store, u, NULL, NULL);
+}
+
 void manager_read_sockets(struct manager *m)
 {
 	uint64_t now = clock_monotonic_ns();
@@ -57,7 +73,7 @@ void manager_read_sockets(struct manager *m)
 			continue;
 		/* None yet: it may still be starting. None for long: it listens no more. */
 		if (u->listening_now.n > 0 || clock_since_ns(now, e->up_since_ns) > SETTLED_NS)
-			u->listening = u->listening_now;
+			learn(m, u);
 	}
 }
 

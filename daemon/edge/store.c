@@ -398,12 +398,17 @@ int store_put_attempt(struct store *s, const char *incident_id, const struct att
 
 int store_put_unit(struct store *s, const struct unit *u, store_ack_fn ack, void *userdata)
 {
+	const struct unit_state unit = {
+		.heal = u->heal,
+		.mode = u->settings.heal,
+		.listening = u->listening,
+	};
 	_cleanup_strbuf_ struct strbuf state = {};
 	struct entry *e = entry_new(ENTRY_UNIT, u->name);
 
 	if (!e)
 		return -ENOMEM;
-	heal_encode(&u->heal, u->settings.heal, &state);
+	unit_state_encode(&unit, &state);
 	if (!take_text(e, &e->state, &state)) {
 		entry_free(e);
 		return -ENOMEM;
@@ -444,22 +449,21 @@ int store_load_open(struct store *s, struct stored_incident **ret, size_t *ret_n
 }
 
 struct load_units {
-	void (*fn)(void *userdata, const char *unit, const struct heal *heal, enum heal_mode mode);
+	void (*fn)(void *userdata, const char *unit, const struct unit_state *state);
 	void *userdata;
 };
 
 static void on_unit(void *userdata, const char *name, const char *state)
 {
 	struct load_units *load = userdata;
-	struct heal heal;
-	enum heal_mode mode;
+	struct unit_state unit;
 
-	if (heal_decode(state, &heal, &mode) >= 0)
-		load->fn(load->userdata, name, &heal, mode);
+	if (unit_state_decode(state, &unit) >= 0)
+		load->fn(load->userdata, name, &unit);
 }
 
 int store_load_units(struct store *s,
-	void (*fn)(void *userdata, const char *unit, const struct heal *heal, enum heal_mode mode),
+	void (*fn)(void *userdata, const char *unit, const struct unit_state *state),
 	void *userdata)
 {
 	struct load_units load = { fn, userdata };

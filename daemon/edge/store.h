@@ -44,6 +44,14 @@ enum {
 
 struct store;
 
+/* What budgets, back-off and the verification need of a unit. `listening` are the sockets that it
+ * had while it was well: after a restart of the daemon in a probation nobody could learn them. */
+struct unit_state {
+	struct heal heal;
+	enum heal_mode mode;
+	struct socket_set listening; /* .read_ns is not kept */
+};
+
 /* error 0: committed. Else -errno: not (yet) in the database; -ENOSPC, -EROFS, -EIO … it is kept
  * and tried again, -ENOBUFS: no room to keep it, -EPROTONOSUPPORT: never, the database is of a
  * newer version. `key` is the id of the incident, the name of the unit, or "pause". */
@@ -80,7 +88,7 @@ struct store *store_close(struct store *s);
 int store_put_incident(struct store *s, const struct incident *i, store_ack_fn ack, void *userdata);
 int store_put_attempt(struct store *s, const char *incident_id, const struct attempt *a,
 	store_ack_fn ack, void *userdata);
-/* What budgets and back-off need of unit->heal, and its mode. */
+/* As a struct unit_state. */
 int store_put_unit(struct store *s, const struct unit *u, store_ack_fn ack, void *userdata);
 int store_put_pause(struct store *s, const struct pause *p, store_ack_fn ack, void *userdata);
 
@@ -95,10 +103,9 @@ struct stored_incident {
  * stored_incidents_free(). */
 int store_load_open(struct store *s, struct stored_incident **ret, size_t *ret_n);
 void stored_incidents_free(struct stored_incident *list, size_t n);
-/* What was put of this boot, for each unit: fills in `heal`, which begins as zeroes. `mode` is the
- * one in force then. */
+/* What was put of this boot, for each unit. `state->mode` is the one in force then. */
 int store_load_units(struct store *s,
-	void (*fn)(void *userdata, const char *unit, const struct heal *heal, enum heal_mode mode),
+	void (*fn)(void *userdata, const char *unit, const struct unit_state *state),
 	void *userdata);
 /* The pause of this boot; inactive where there is none. */
 int store_load_pause(struct store *s, struct pause *ret);

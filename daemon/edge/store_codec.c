@@ -5,6 +5,7 @@
  */
 #include "store_codec.h"
 
+#include <arpa/inet.h>
 #include <inttypes.h>
 #include <jansson.h>
 
@@ -264,17 +265,35 @@ void attempt_encode(const struct attempt *a, struct strbuf *b)
 	strbuf_add(b, "}");
 }
 
-void heal_encode(const struct heal *h, enum heal_mode mode, struct strbuf *b)
+static void encode_socket(struct strbuf *b, const struct listening_socket *s)
 {
+	char address[INET6_ADDRSTRLEN];
+
+	if (!inet_ntop(s->family, s->address, address, sizeof(address)))
+		str_copy(address, sizeof(address), "");
+	strbuf_add(b, "{");
+	add_text(b, "address", address);
+	strbuf_addf(b, ",\"port\":%u,\"protocol\":%u}", s->port, s->protocol);
+}
+
+void unit_state_encode(const struct unit_state *s, struct strbuf *b)
+{
+	const struct heal *h = &s->heal;
+
 	strbuf_add(b, "{");
 	ENCODE(b, h, heal_members);
 	strbuf_add(b, ",\"trouble\":{");
 	ENCODE(b, &h->trouble, trouble_members);
 	strbuf_add(b, "},");
-	add_text(b, "mode", heal_mode_word(mode));
+	add_text(b, "mode", heal_mode_word(s->mode));
 	strbuf_add(b, ",\"restarts\":[");
 	for (size_t k = 0; k < MIN(h->n_restarts, (uint64_t)RESTART_LOG_MAX); k++)
 		strbuf_addf(b, "%s%" PRId64, k ? "," : "", (int64_t)h->restart_ns[k]);
+	strbuf_add(b, "],\"listening\":[");
+	for (size_t k = 0; k < MIN(s->listening.n, (size_t)SOCKETS_MAX); k++) {
+		strbuf_add(b, k ? "," : "");
+		encode_socket(b, &s->listening.sockets[k]);
+	}
 	strbuf_add(b, "]}");
 }
 
@@ -391,9 +410,42 @@ int attempt_decode(const char *text, struct attempt *ret)
 	return 0;
 }
 
-int heal_decode(const char *text, struct heal *ret, enum heal_mode *ret_mode)
+/* False: it is no address and port that a service could listen at. */
+static bool decode_socket(const json_t *object, struct listening_socket *ret)
+{
+	const char *address = json_string_value(json_object_get(object, "address"));
+	json_int_t port = json_integer_value(json_object_get(object, "port"));
+	json_int_t protocol = json_integer_value(json_object_get(object, "protocol"));
+
+	if (!address || port < 1 || port > UINT16_MAX || protocol < 1 || protocol > UINT8_MAX)
+		return false;
+	*ret = (struct listening_socket) {
+		.family = strchr(address, ':') ? AF_INET6 : AF_INET,
+		.protocol = (uint8_t)protocol,
+		.port = (uint16_t)port,
+	};
+	return inet_pton(ret->family, address, ret->address) == 1;
+}
+
+static void decode_sockets(const json_t *array, struct socket_set *ret)
+{
+	const json_t *v;
+	size_t k;
+
+	json_array_foreach (array, k, v) {
+		if (ret->n == SOCKETS_MAX)
+			break;
+		if (decode_socket(v, &ret->sockets[ret->n]))
+			ret->n++;
+	}
+	if (ret->n < SOCKETS_MAX) /* what the refused ones left */
+		memset(&ret->sockets[ret->n], 0, sizeof(ret->sockets[0]));
+}
+
+int unit_state_decode(const char *text, struct unit_state *state)
 {
 	_cleanup_json_ json_t *root = parse(text);
+	struct heal *ret = &state->heal;
 	const json_t *restarts, *v;
 	const char *mode;
 	size_t k;
@@ -401,7 +453,7 @@ int heal_decode(const char *text, struct heal *ret, enum heal_mode *ret_mode)
 
 	if (!root)
 		return -EBADMSG;
-	*ret = (struct heal) {};
+	*state = (struct unit_state) {};
 	DECODE(root, ret, heal_members);
 	DECODE(json_object_get(root, "trouble"), &ret->trouble, trouble_members);
 	restarts = json_object_get(root, "restarts");
@@ -415,7 +467,8 @@ int heal_decode(const char *text, struct heal *ret, enum heal_mode *ret_mode)
 		ret->n_restarts = MIN(ret->n_restarts, (uint64_t)json_array_size(restarts));
 	mode = json_string_value(json_object_get(root, "mode"));
 	m = mode ? heal_mode_parse(mode) : -EINVAL;
-	*ret_mode = m < 0 ? HEAL_OBSERVE : (enum heal_mode)m;
+	state->mode = m < 0 ? HEAL_OBSERVE : (enum heal_mode)m;
+	decode_sockets(json_object_get(root, "listening"), &state->listening);
 	return 0;
 }
 

@@ -11,14 +11,15 @@
 
 #include "../base/str.h"
 #include "../state/world.h"
+#include "store.h"
 
 void incident_encode(const struct incident *i, struct strbuf *ret);
 void attempt_encode(const struct attempt *a, struct strbuf *ret);
-void heal_encode(const struct heal *h, enum heal_mode mode, struct strbuf *ret);
+void unit_state_encode(const struct unit_state *s, struct strbuf *ret);
 void pause_encode(const struct pause *p, struct strbuf *ret);
 
 /* 0, -EBADMSG: it is not what it should be, -ENOMEM. */
 int incident_decode(const char *text, struct incident **ret);
 int attempt_decode(const char *text, struct attempt *ret);
-int heal_decode(const char *text, struct heal *ret, enum heal_mode *ret_mode);
+int unit_state_decode(const char *text, struct unit_state *ret);
 int pause_decode(const char *text, struct pause *ret);

@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import time
 
+from cases_healing import free_port
 from harness import (SLOW, Failure, case, daemon_reload, expect, expect_in, expect_text, journal, manager, mendd_pid,
                      metrics, read, remove, run, run_raw, wait, wait_mendd_ready, wait_metrics, write)
 
@@ -378,3 +379,25 @@ def store_damaged(t):
     wait("a new store is in use", lambda: store_feature()[0], 30)
     expect("the damaged one is kept",
            len([f for f in os.listdir(STATE) if f.startswith("mendd.sqlite") and "corrupt" in f]) >= 1, True)
+
+
+@case("mendd restarted and killed within a probation: the sockets of a unit are still known", alone=True)
+def sockets_known(t):
+    port = free_port()
+    u = t.unit(arguments=f"--listen {port}", mendd="Heal=restart\nVerifyFor=300ms\nBackoff=100ms..1s")
+    address = f"tcp 127.0.0.1:{port}"
+    wait("mendd knows its socket", lambda: u.mendd()["ListeningSockets"] == [address])
+    u.request("exit 3")
+    u.wait_closed()
+    for how in ("systemctl restart mendd", "pkill -9 -x mendd"):
+        old = mendd_pid()
+        run("sh", "-c", how)
+        wait_mendd_ready(old)
+        expect("in a probation, with its sockets",
+               [u.wait_mendd(HealingState="probation")[k] for k in ("HealingState", "ListeningSockets")],
+               ["probation", [address]])
+        n = len(u.incidents())
+        u.request("exit 3")
+        wait("another incident, closed", lambda: len(u.incidents()) == n + 1 and not u.incident()["open"])
+        expect("verdict", u.incident()["verdict"], "fixed-weak")
+        expect_text("the verification asked for its sockets", str(u.incident()["timeline"]), "sockets open again")

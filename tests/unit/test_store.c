@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <jansson.h>
 #include <limits.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <signal.h>
 #include <sqlite3.h>
@@ -239,18 +240,16 @@ static void load_after_start_is_refused(void **state)
 struct loaded {
 	int n;
 	char unit[UNIT_NAME_SIZE];
-	struct heal heal;
-	enum heal_mode mode;
+	struct unit_state state;
 };
 
-static void on_unit(void *userdata, const char *unit, const struct heal *heal, enum heal_mode mode)
+static void on_unit(void *userdata, const char *unit, const struct unit_state *unit_state)
 {
 	struct loaded *l = userdata;
 
 	l->n++;
 	str_copy(l->unit, sizeof(l->unit), unit);
-	l->heal = *heal;
-	l->mode = mode;
+	l->state = *unit_state;
 }
 
 static void budgets_survive(void **state)
@@ -274,6 +273,13 @@ static void budgets_survive(void **state)
 		u.heal.restart_ns[i] = 1000 + i;
 	strcpy(u.heal.last_killer_key, "bash/1000");
 	u.heal.last_killer_ns = 42;
+	u.listening.n = 1;
+	u.listening.sockets[0] = (struct listening_socket) {
+		.family = AF_INET,
+		.protocol = IPPROTO_TCP,
+		.port = 8080,
+		.address = { 127, 0, 0, 1 },
+	};
 	open_store(f);
 	assert_int_equal(store_put_unit(f->store, &u, NULL, NULL), 0);
 	assert_int_equal(store_put_pause(f->store, &p, on_ack, f), 0);
@@ -283,8 +289,9 @@ static void budgets_survive(void **state)
 	assert_int_equal(store_load_units(f->store, on_unit, &l), 0);
 	assert_int_equal(l.n, 1);
 	assert_string_equal(l.unit, "shop.service");
-	assert_int_equal(l.mode, HEAL_RESTART);
-	assert_memory_equal(&l.heal, &u.heal, sizeof(u.heal));
+	assert_int_equal(l.state.mode, HEAL_RESTART);
+	assert_memory_equal(&l.state.heal, &u.heal, sizeof(u.heal));
+	assert_memory_equal(&l.state.listening, &u.listening, sizeof(u.listening));
 	assert_int_equal(store_load_pause(f->store, &q), 0);
 	assert_true(q.active);
 	assert_int_equal(q.until_ns, 987654321);

@@ -4,6 +4,8 @@
 #include "../../daemon/edge/store_codec.h"
 #include "loop.h"
 
+#include <netinet/in.h>
+
 /* A structure has grown: give its member to a table of store_codec.c and to the test below, then
  * the new size to this one. What is not kept on purpose (heal.wake_ns …) is asked of the system
  * anew. */
@@ -120,6 +122,17 @@ static void incidents(void **state)
 static void heals(void **state)
 {
 	_cleanup_strbuf_ struct strbuf text = {};
+	struct unit_state before = {
+		.mode = HEAL_OFF,
+		.listening = {
+			.n = 3,
+			.sockets = {
+				{ AF_INET, IPPROTO_TCP, 80, { 10, 0, 255, 1 } },
+				{ AF_INET6, IPPROTO_TCP, 65535, { 0xfe, 0x80, [15] = 1 } },
+				{ AF_INET6, IPPROTO_TCP, 1, {} },
+			},
+		},
+	};
 	struct heal a = {
 		.state = HEAL_STATE_EXHAUSTED,
 		.since_ns = 1,
@@ -146,22 +159,20 @@ static void heals(void **state)
 			.by_systemd = true,
 		},
 	};
-	struct heal b;
-	enum heal_mode mode;
+	struct unit_state after;
 
-	heal_encode(&a, HEAL_OFF, &text);
-	assert_int_equal(heal_decode(strbuf_text(&text), &b, &mode), 0);
-	assert_memory_equal(&a, &b, sizeof(a));
-	assert_int_equal(mode, HEAL_OFF);
+	before.heal = a;
+	unit_state_encode(&before, &text);
+	assert_int_equal(unit_state_decode(strbuf_text(&text), &after), 0);
+	assert_memory_equal(&before, &after, sizeof(before));
 }
 
 static void what_is_not_known(void **state)
 {
 	struct incident *i = NULL;
-	struct heal h;
+	struct unit_state u;
 	struct attempt a;
 	struct pause p;
-	enum heal_mode mode;
 
 	assert_int_equal(incident_decode("", &i), -EBADMSG);
 	assert_int_equal(incident_decode("[]", &i), -EBADMSG);
@@ -184,11 +195,31 @@ static void what_is_not_known(void **state)
 	incident_free(i);
 
 	/* More restarts counted than there are times: budgets must not read what never was. */
-	assert_int_equal(heal_decode("{\"n_restarts\":1000,\"restarts\":[1,2]}", &h, &mode), 0);
-	assert_int_equal(h.n_restarts, 2);
-	assert_int_equal(mode, HEAL_OBSERVE);
-	assert_int_equal(heal_decode("{\"mode\":\"aggressive\"}", &h, &mode), 0);
-	assert_int_equal(mode, HEAL_OBSERVE);
+	assert_int_equal(unit_state_decode("{\"n_restarts\":1000,\"restarts\":[1,2]}", &u), 0);
+	assert_int_equal(u.heal.n_restarts, 2);
+	assert_int_equal(u.mode, HEAL_OBSERVE);
+	assert_int_equal(unit_state_decode("{\"mode\":\"aggressive\"}", &u), 0);
+	assert_int_equal(u.mode, HEAL_OBSERVE);
+}
+
+/* One socket that cannot be read costs the others nothing. */
+static void sockets_of_another_version(void **state)
+{
+	struct unit_state u;
+
+	assert_int_equal(unit_state_decode("{\"listening\":7}", &u), 0);
+	assert_int_equal(u.listening.n, 0);
+	assert_int_equal(unit_state_decode(
+				 "{\"listening\":[{\"address\":\"x\",\"port\":1,\"protocol\":6},"
+				 "{\"address\":\"1.2.3.4\",\"port\":0,\"protocol\":6},"
+				 "{\"address\":\"1.2.3.4\",\"port\":65536,\"protocol\":6},"
+				 "{\"address\":\"1.2.3.4\",\"port\":5,\"protocol\":256},"
+				 "{\"port\":5},7,{\"address\":\"::1\",\"port\":5,\"protocol\":6}]}",
+				 &u),
+		0);
+	assert_int_equal(u.listening.n, 1);
+	assert_int_equal(u.listening.sockets[0].port, 5);
+	assert_int_equal(u.listening.sockets[0].family, AF_INET6);
 }
 
 static void too_long_is_cut(void **state)
@@ -212,6 +243,7 @@ int main(void)
 		cmocka_unit_test(incidents),
 		cmocka_unit_test(heals),
 		cmocka_unit_test(what_is_not_known),
+		cmocka_unit_test(sockets_of_another_version),
 		cmocka_unit_test(too_long_is_cut),
 	};
 
