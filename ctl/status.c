@@ -61,7 +61,7 @@ static void print_degraded(const struct ctl *c, const json_t *m)
 	if (*config) {
 		label("Config");
 		put_colored(c, COLOR_BAD, config);
-		puts(" (the configuration before it is in use)");
+		puts("; all else of the configuration is in use");
 	}
 }
 

@@ -126,6 +126,20 @@ const char *bullet(void)
 	return str_eq(nl_langinfo(CODESET), "UTF-8") ? "●" : "*";
 }
 
+/* Each line by itself: a line feed is no control character that could harm here. */
+static void put_lines(FILE *f, const char *s)
+{
+	do {
+		size_t n = strcspn(s, "\n");
+		_cleanup_strbuf_ struct strbuf line = {};
+
+		strbuf_add_mem(&line, s, n);
+		put_clean(f, strbuf_text(&line));
+		fputc('\n', f);
+		s += n + (s[n] == '\n');
+	} while (*s);
+}
+
 void complain(const char *format, ...)
 {
 	_cleanup_strbuf_ struct strbuf b = {};
@@ -135,6 +149,5 @@ void complain(const char *format, ...)
 	strbuf_addv(&b, format, ap);
 	va_end(ap);
 	fflush(stdout);
-	put_clean(stderr, strbuf_text(&b));
-	fputc('\n', stderr);
+	put_lines(stderr, strbuf_text(&b));
 }

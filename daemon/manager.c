@@ -227,16 +227,14 @@ static int open_metrics(struct manager *m)
 	return 0;
 }
 
-static void report_start(struct manager *m)
+static void report_start(struct manager *m, const char *mistakes)
 {
 	manager_tell_host(m, MESSAGE_DAEMON_STARTED, LOG_INFO,
 		"mendd " MENDD_VERSION " has started%s",
 		m->kernel && kernel_is_adopted(m->kernel)
 			? "; the kernel's records of the time in between are not lost"
 			: "");
-	if (!m->world.settings_ok)
-		manager_tell_host(m, MESSAGE_CONFIG_ERROR, LOG_ERR,
-			"the configuration is not used, defaults are: %s", m->world.settings_error);
+	manager_tell_mistakes(m, mistakes);
 }
 
 static int open_all(struct manager *m)
@@ -245,8 +243,7 @@ static int open_all(struct manager *m)
 	int r;
 
 	fdstore_receive(&m->stored);
-	manager_load_settings(
-		m, &errors); /* a mistake is told by report_start(), and defaults stay */
+	manager_load_settings(m, &errors); /* a mistake is told by report_start() */
 	r = open_bus(m);
 	if (r >= 0)
 		r = open_plugins(m);
@@ -272,7 +269,7 @@ static int open_all(struct manager *m)
 	manager_read_socket_units(m);
 	open_metrics(m);
 	api_set_dump_metrics(m->api, dump_metrics, m);
-	report_start(m);
+	report_start(m, strbuf_text(&errors));
 	return 0;
 }
 

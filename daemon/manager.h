@@ -115,7 +115,9 @@ struct manager *manager_free(struct manager *m);
 
 /* manager_units.c */
 /* The settings as files have them now; on a mistake nothing changes, and `errors` says which. */
-int manager_load_settings(struct manager *m, struct strbuf *errors);
+int manager_load_settings(struct manager *m, struct strbuf *text);
+/* A record for each line of what manager_load_settings() said. */
+void manager_tell_mistakes(struct manager *m, const char *text);
 int manager_reload(struct manager *m, char **ret_error);
 /* Checks start and stop with the settings; called whenever these may have changed. */
 void manager_apply_settings(struct manager *m, struct unit *u);

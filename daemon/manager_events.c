@@ -6,6 +6,7 @@
 #include "manager.h"
 #include "base/clock.h"
 #include "edge/config_files.h"
+#include "edge/config_saved.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -332,13 +333,13 @@ static void read_files(struct manager *m, struct unit *u, const struct unit_file
 	free(e->fragment);
 	e->fragment = *files->fragment ? strdup(files->fragment) : NULL;
 	str_copy(before, sizeof(before), u->settings.error);
-	config_read_own_rule(
-		files->fragment, files->drop_ins, &rule, &present, error, sizeof(error));
+	config_read_own_rule(files->fragment, files->drop_ins, CONFIG_SAVED_DIR, &rule, &present,
+		error, sizeof(error));
 	take_own_rule(u, present ? &rule : NULL);
 	manager_apply_settings(m, u);
 	if (*error && !str_eq(error, before))
-		manager_tell_unit(m, u, MESSAGE_CONFIG_ERROR, LOG_WARNING,
-			"its [X-Mendd] section is not used: %s", error);
+		manager_tell_unit(m, u, MESSAGE_CONFIG_ERROR, LOG_CRIT,
+			"this file of it is not used: %s", error);
 }
 
 static void on_facts(void *userdata, struct unit *u, const struct unit_files *files)

@@ -130,7 +130,12 @@ static void tell_host_alert(struct manager *m, enum rule rule, enum message_kind
 	*told = a->state;
 	if (a->state != ALERT_INACTIVE || before == ALERT_PENDING)
 		api_alert_changed(m->api, NULL, rule_word(rule), a->state);
-	if (a->state == ALERT_RESOLVED)
+	if (rule == RULE_CONFIG) {
+		/* Each mistake has a record of its own. */
+		if (a->state == ALERT_RESOLVED)
+			manager_tell_host(
+				m, kind, LOG_NOTICE, "the configuration has no mistake any more");
+	} else if (a->state == ALERT_RESOLVED)
 		manager_tell_host(m, kind, LOG_NOTICE, "over: %s", a->text);
 	else if (a->state == ALERT_FIRING && rule == RULE_CORRELATED) {
 		name_bad_units(&m->world, now, names, sizeof(names));
@@ -175,6 +180,7 @@ void manager_judge_levels(struct manager *m, uint64_t now)
 	host_judge(w, now);
 	tell_host_alert(m, RULE_HOST_PRESSURE, MESSAGE_HOST_PRESSURE, now);
 	tell_host_alert(m, RULE_CORRELATED, MESSAGE_CORRELATED, now);
+	tell_host_alert(m, RULE_CONFIG, MESSAGE_CONFIG_ERROR, now);
 	cursor = 0;
 	while ((u = hash_next(&w->units, &cursor)))
 		if (u->edge)

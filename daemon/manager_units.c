@@ -6,6 +6,7 @@
 #include "manager.h"
 #include "base/clock.h"
 #include "edge/config_files.h"
+#include "edge/config_saved.h"
 
 #include <fnmatch.h>
 #include <systemd/sd-daemon.h>
@@ -127,22 +128,47 @@ void manager_unwatch(struct manager *m, struct unit *u)
 	world_unit_remove(&m->world, u);
 }
 
-/* The settings as files have them now; on a mistake nothing changes. */
-int manager_load_settings(struct manager *m, struct strbuf *errors)
+/* One line for people: the first mistake, and how many there are. */
+static void describe_mistakes(struct world *w, const struct settings_errors *errors)
 {
+	const char *text = strbuf_text(errors->text);
+	int n = (int)strcspn(text, "\n");
+
+	if (errors->count > 1)
+		snprintf(w->settings_error, sizeof(w->settings_error),
+			"%.*s (and %u more; 'mendctl check-config' tells them)", n, text,
+			errors->count - 1);
+	else
+		snprintf(w->settings_error, sizeof(w->settings_error), "%.*s", n, text);
+}
+
+/* The settings as files have them now; what has a mistake is left out. */
+int manager_load_settings(struct manager *m, struct strbuf *text)
+{
+	struct settings_errors errors = { .text = text };
 	struct world *w = &m->world;
 	struct host_settings fresh;
-	int r = config_load(NULL, &fresh, errors);
+	int r = config_load_best(NULL, CONFIG_SAVED_DIR, &fresh, &errors);
 
 	w->settings_ok = r >= 0;
-	str_copy(w->settings_error, sizeof(w->settings_error), strbuf_text(errors));
-	if (r < 0)
+	describe_mistakes(w, &errors);
+	if (r < 0 && r != -EINVAL)
 		return r;
 	host_settings_done(&w->settings);
 	w->settings = fresh;
 	w->settings_loaded_usec = clock_realtime_usec();
 	log_set_level(fresh.log_level);
-	return 0;
+	return r;
+}
+
+void manager_tell_mistakes(struct manager *m, const char *text)
+{
+	while (*text) {
+		int n = (int)strcspn(text, "\n");
+
+		manager_tell_host(m, MESSAGE_CONFIG_ERROR, LOG_CRIT, "%.*s", n, text);
+		text += n + (text[n] == '\n');
+	}
 }
 
 int manager_reload(struct manager *m, char **ret_error)
@@ -155,13 +181,12 @@ int manager_reload(struct manager *m, char **ret_error)
 	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu",
 		(unsigned long long)(clock_monotonic_ns() / NSEC_PER_USEC));
 	r = manager_load_settings(m, &errors);
-	if (r < 0) {
-		manager_tell_host(m, MESSAGE_CONFIG_ERROR, LOG_ERR,
-			"the configuration was not reloaded, the old one stays: %s",
-			strbuf_text(&errors));
-		if (ret_error)
-			*ret_error = strdup(strbuf_text(&errors));
-	} else if (world_units_sorted(&m->world, &units, &n) >= 0) {
+	manager_tell_mistakes(m, strbuf_text(&errors));
+	if (r < 0 && ret_error && errors.len > 0 &&
+		asprintf(ret_error, "The configuration has mistakes, all else of it is in use:\n%s",
+			strbuf_text(&errors)) < 0)
+		*ret_error = NULL;
+	if ((r >= 0 || r == -EINVAL) && world_units_sorted(&m->world, &units, &n) >= 0) {
 		for (size_t i = 0; i < n; i++) {
 			if (!manager_is_watchable(m, units[i]->name)) {
 				if (units[i]->cgroup_id && m->kernel)
@@ -176,8 +201,7 @@ int manager_reload(struct manager *m, char **ret_error)
 	free(units);
 	/* What is no longer excluded is met again; and own sections are read again: a person who
 	 * reloads expects to see every change. */
-	if (r >= 0)
-		systemd_list(m->systemd);
+	systemd_list(m->systemd);
 	api_manager_changed(m->api);
 	sd_notify(0, "READY=1");
 	manager_status(m);

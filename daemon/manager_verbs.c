@@ -27,9 +27,16 @@ static int set_heal(void *userdata, const char *name, enum heal_mode mode, char 
 	if (!world_unit(&m->world, name))
 		return -ENOENT;
 	r = config_write_heal(NULL, name, mode);
+	if (r == -EBADMSG) {
+		*ret_error = strdup(CONFIG_WRITTEN " has a mistake; it is left as it is until that "
+						   "is mended ('mendctl check-config' says where)");
+		return r;
+	}
 	if (r < 0)
-		return explain_error(r, ret_error, "cannot write the configuration");
-	return manager_reload(m, ret_error);
+		return explain_error(r, ret_error, "cannot write " CONFIG_WRITTEN);
+	/* A mistake in another file is told there, and has nothing to do with this. */
+	r = manager_reload(m, NULL);
+	return r == -EINVAL ? 0 : r;
 }
 
 static int restart(

@@ -12,8 +12,8 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-static const char directory[] = "/etc/mendd/mendd.conf.d";
-static const char file[] = "80-mendctl.conf";
+static const char directory[] = CONFIG_WRITTEN_DIR;
+static const char file[] = CONFIG_WRITTEN_FILE;
 
 static const char head[] =
 	"# Written by \"mendctl enable\" and \"mendctl disable\", which keep one section a unit here.\n"

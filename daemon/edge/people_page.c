@@ -104,7 +104,8 @@ int people_page(const struct world *w, struct strbuf *out)
 		add_note(out,
 			"Degraded: ", "the kernel programs are not running; see mendctl doctor");
 	if (!w->settings_ok)
-		add_note(out, "The configuration on disk was not accepted: ", w->settings_error);
+		add_note(out, "The configuration has a mistake, all else of it is in use: ",
+			w->settings_error);
 	strbuf_add(out, "<table><thead><tr><th>Unit</th><th>Health</th><th>Why</th><th>Heal</th>"
 			"<th>State</th><th>Incident</th></tr></thead><tbody>\n");
 	/* The sick first: they are why somebody looks. */

@@ -258,7 +258,7 @@ static void self(struct page *p)
 	metric_family(p->out, "mendd_units_watched", METRIC_GAUGE, NULL, "Units that are watched.");
 	metric_count(p->out, NULL, w->units.live);
 	metric_family(p->out, "mendd_config_last_reload_successful", METRIC_GAUGE, NULL,
-		"1: the configuration on disk was accepted when it was last read.");
+		"1: the configuration on disk had no mistake when it was last read.");
 	metric_count(p->out, NULL, w->settings_ok);
 	metric_family(p->out, "mendd_build_info", METRIC_INFO, NULL, "The version that runs.");
 	METRIC_COUNT(p->out, 1, { "version", MENDD_VERSION });

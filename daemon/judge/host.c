@@ -344,6 +344,17 @@ static void judge_pressure(struct world *w, bool fires, uint64_t now_ns)
 	alert_step(a, &r, &terms, now_ns);
 }
 
+/* Nothing to wait for: a file is right or it is not. */
+static void judge_config(struct world *w, uint64_t now_ns)
+{
+	static const struct terms at_once = { .bad = 1, .of = 1, .good = 1 };
+	struct alert *a = &w->host.alerts[RULE_CONFIG - RULE_UNIT_COUNT];
+	struct reading r = { .sample = w->settings_ok ? SAMPLE_GOOD : SAMPLE_BAD };
+
+	str_copy(r.text, sizeof(r.text), w->settings_ok ? "no mistakes" : w->settings_error);
+	alert_step(a, &r, &at_once, now_ns);
+}
+
 void host_judge(struct world *w, uint64_t now_ns)
 {
 	bool active = false, fires = false;
@@ -355,6 +366,7 @@ void host_judge(struct world *w, uint64_t now_ns)
 		fires = fires || level_gravest(u, ALERT_FIRING) != RULE_UNIT_DOWN;
 	}
 	judge_pressure(w, fires, now_ns);
+	judge_config(w, now_ns);
 	if (active || host_alert(&w->host, RULE_CORRELATED)->state != ALERT_INACTIVE)
 		judge_correlation(w, now_ns);
 }

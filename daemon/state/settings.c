@@ -3,7 +3,7 @@
  * Settings as values: their defaults, how a unit's are put together from several rules, and which
  * rule is meant for which unit. Their text form is read in settings_parse.c. See settings.h.
  */
-#include "settings.h"
+#include "settings_impl.h"
 #include "../base/str.h"
 
 #include <fnmatch.h>
@@ -56,11 +56,7 @@ void host_settings_done(struct host_settings *s)
 {
 	if (!s)
 		return;
-	for (size_t i = 0; i < s->n_plugin_settings; i++) {
-		free(s->plugin_settings[i].plugin);
-		free(s->plugin_settings[i].key);
-		free(s->plugin_settings[i].value);
-	}
+	host_settings_drop_plugins(s, 0);
 	free(s->plugin_settings);
 	free(s->rules);
 	*s = (struct host_settings) {};
@@ -157,6 +153,105 @@ bool host_settings_excludes(const struct host_settings *s, const char *unit)
 		if (pattern_matches(s->excludes[i], unit))
 			return true;
 	return false;
+}
+
+int host_settings_copy(struct host_settings *ret, const struct host_settings *s)
+{
+	*ret = *s;
+	ret->rules = NULL;
+	ret->n_rules = 0;
+	ret->plugin_settings = NULL;
+	ret->n_plugin_settings = 0;
+	if (s->n_rules > 0) {
+		ret->rules = malloc(s->n_rules * sizeof(*s->rules));
+		if (!ret->rules)
+			return -ENOMEM;
+		memcpy(ret->rules, s->rules, s->n_rules * sizeof(*s->rules));
+		ret->n_rules = s->n_rules;
+	}
+	for (size_t i = 0; i < s->n_plugin_settings; i++) {
+		const struct plugin_setting *p = &s->plugin_settings[i];
+
+		if (host_settings_add_plugin(ret, p->plugin, p->key, p->value) < 0) {
+			host_settings_done(ret);
+			return -ENOMEM;
+		}
+	}
+	return 0;
+}
+
+int host_settings_add_plugin(
+	struct host_settings *s, const char *plugin, const char *key, const char *value)
+{
+	struct plugin_setting one = {};
+
+	if (!s->plugin_settings) {
+		s->plugin_settings = calloc(PLUGIN_SETTINGS_MAX, sizeof(*s->plugin_settings));
+		if (!s->plugin_settings)
+			return -ENOMEM;
+	}
+	if (str_set(&one.plugin, plugin) < 0 || str_set(&one.key, key) < 0 ||
+		str_set(&one.value, value) < 0) {
+		free(one.plugin);
+		free(one.key);
+		return -ENOMEM;
+	}
+	s->plugin_settings[s->n_plugin_settings++] = one;
+	return 0;
+}
+
+void host_settings_drop_plugins(struct host_settings *s, size_t n)
+{
+	while (s->n_plugin_settings > n) {
+		struct plugin_setting *p = &s->plugin_settings[--s->n_plugin_settings];
+
+		free(p->plugin);
+		free(p->key);
+		free(p->value);
+	}
+}
+
+int host_settings_add_rule(struct host_settings *s, const struct unit_rule *rule)
+{
+	struct unit_rule *rules = realloc(s->rules, (s->n_rules + 1) * sizeof(*rules));
+
+	if (!rules)
+		return -ENOMEM;
+	s->rules = rules;
+	s->rules[s->n_rules++] = *rule;
+	return 0;
+}
+
+static bool forbids(const struct unit_rule *rule)
+{
+	return rule->set & UNIT_KEY_HEAL && rule->values.heal != HEAL_RESTART;
+}
+
+void unit_rule_forbid(struct unit_rule *rule, const struct unit_rule *other)
+{
+	if (!forbids(other))
+		return;
+	rule->set |= UNIT_KEY_HEAL;
+	rule->values.heal = other->values.heal;
+}
+
+int host_settings_forbid(struct host_settings *s, const struct host_settings *other,
+	size_t first_rule, size_t first_exclude)
+{
+	for (size_t i = first_rule; i < other->n_rules && s->n_rules < UNIT_RULES_MAX; i++) {
+		struct unit_rule rule = { .set = UNIT_KEY_HEAL };
+
+		if (!forbids(&other->rules[i]))
+			continue;
+		memcpy(rule.pattern, other->rules[i].pattern, sizeof(rule.pattern));
+		unit_settings_init(&rule.values);
+		rule.values.heal = other->rules[i].values.heal;
+		if (host_settings_add_rule(s, &rule) < 0)
+			return -ENOMEM;
+	}
+	for (size_t i = first_exclude; i < other->n_excludes && s->n_excludes < EXCLUDES_MAX; i++)
+		memcpy(s->excludes[s->n_excludes++], other->excludes[i], sizeof(s->excludes[0]));
+	return 0;
 }
 
 bool unit_pattern_literal(const char *unit, char *ret, size_t size)

@@ -127,6 +127,18 @@ void unit_settings_merge(struct unit_settings *ret, const struct host_settings *
 
 bool host_settings_excludes(const struct host_settings *s, const char *unit);
 
+/* 0 or -ENOMEM. *ret is freed with host_settings_done(). */
+int host_settings_copy(struct host_settings *ret, const struct host_settings *s);
+/*
+ * Adds to s what the rules of `other` from `first_rule` on, and its excludes from `first_exclude`
+ * on, forbid: excluded units, Heal=off and Heal=observe. 0 or -ENOMEM; what is above the caps is
+ * left out.
+ */
+int host_settings_forbid(struct host_settings *s, const struct host_settings *other,
+	size_t first_rule, size_t first_exclude);
+/* The same of one unit's rules. */
+void unit_rule_forbid(struct unit_rule *rule, const struct unit_rule *other);
+
 /*
  * What is wrong with a set of files: one line each, "FILE:LINE: what; hint", at most
  * SETTINGS_ERRORS_MAX of them.
@@ -143,8 +155,11 @@ void settings_error(struct settings_errors *errors, const char *file, unsigned i
 
 /*
  * Reads one configuration file into s, on top of what is there: later keys win, sections add up.
- * `file` is for messages. 0 or -ENOMEM; mistakes of the file are in errors->count, and s then holds
- * some of its keys and must not be used.
+ * `file` is for messages. 0 or -ENOMEM; mistakes of the file are in errors->count.
+ *
+ * A section with a mistake may forbid and not allow, because nobody knows what was meant: of
+ * [Mendd] (or what was probably meant as that) Exclude= counts, of [Unit …] Heal=off and
+ * Heal=observe, where Heal= itself may be what is wrong Heal=observe. All else of it is left out.
  */
 int host_settings_parse(struct host_settings *s, const char *file, const char *text, size_t size,
 	struct settings_errors *errors);

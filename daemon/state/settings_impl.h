@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Between the parts of the settings' parser, and nobody else: settings_parse.c (sections and
- * lines), settings_keys.c (which keys there are), settings_values.c (what their values may be).
+ * Between the parts of the settings, and nobody else: settings.c (the values), settings_parse.c
+ * (sections and lines), settings_keys.c (which keys there are), settings_values.c (what their
+ * values may be).
  */
 #pragma once
 
 #include "settings.h"
 
 enum section {
-	SECTION_OTHER, /* skipped */
-	SECTION_HOST,  /* [Mendd] */
-	SECTION_UNIT,  /* [Unit PATTERN], [X-Mendd] */
+	SECTION_OTHER,    /* skipped */
+	SECTION_HOST,     /* [Mendd] */
+	SECTION_EXCLUDES, /* probably meant as [Mendd]: only its Exclude= is read */
+	SECTION_UNIT,     /* [Unit PATTERN], [X-Mendd] */
 	SECTION_PLUGIN,
 };
 
@@ -22,9 +24,23 @@ struct reader {
 	bool *present;                  /* borrowed; for a unit file */
 	enum section section;
 	char plugin[PLUGIN_NAME_SIZE];
+
+	/* Of the present section: where things stood before it, and what is wrong with it. */
+	char name[UNIT_NAME_SIZE];        /* as it was written */
+	struct host_settings host_before; /* its pointers are not owned and not used */
+	struct unit_rule rule_before;     /* of a unit file */
+	bool doubtful;                    /* it has a mistake */
+	bool heal_doubtful;               /* which may have been meant as Heal= */
 };
 
 #define wrong(reader, line, ...) settings_error((reader)->errors, (reader)->file, line, __VA_ARGS__)
+
+/* Below the caps, which are the caller's to look at. 0 or -ENOMEM. */
+int host_settings_add_rule(struct host_settings *s, const struct unit_rule *rule);
+int host_settings_add_plugin(
+	struct host_settings *s, const char *plugin, const char *key, const char *value);
+/* Leaves the first n. */
+void host_settings_drop_plugins(struct host_settings *s, size_t n);
 
 /* One line of [Mendd], [Unit …] or [X-Mendd]; `section` is its name as it was written. */
 void settings_key(struct reader *r, const char *section, const char *key, const char *value,

@@ -35,7 +35,6 @@ static int add_plugin_setting(
 	struct reader *r, const char *key, const char *value, unsigned int line)
 {
 	struct host_settings *s = r->host;
-	struct plugin_setting one = {};
 
 	if (s->n_plugin_settings == PLUGIN_SETTINGS_MAX) {
 		wrong(r, line, "more than %d lines for plugins; move some into the plugin's file",
@@ -47,26 +46,13 @@ static int add_plugin_setting(
 			PLUGIN_VALUE_SIZE - 1);
 		return 0;
 	}
-	if (!s->plugin_settings) {
-		s->plugin_settings = calloc(PLUGIN_SETTINGS_MAX, sizeof(*s->plugin_settings));
-		if (!s->plugin_settings)
-			return -ENOMEM;
-	}
-	if (str_set(&one.plugin, r->plugin) < 0 || str_set(&one.key, key) < 0 ||
-		str_set(&one.value, value) < 0) {
-		free(one.plugin);
-		free(one.key);
-		return -ENOMEM;
-	}
-	s->plugin_settings[s->n_plugin_settings++] = one;
-	return 0;
+	return host_settings_add_plugin(s, r->plugin, key, value);
 }
 
 static int begin_unit(struct reader *r, const char *pattern, unsigned int line)
 {
 	struct host_settings *s = r->host;
 	struct unit_rule rule = {};
-	struct unit_rule *rules;
 
 	if (!*pattern) {
 		wrong(r, line, "[Unit] lacks the unit's name; write [Unit nginx.service]");
@@ -78,13 +64,10 @@ static int begin_unit(struct reader *r, const char *pattern, unsigned int line)
 		wrong(r, line, "more than %d [Unit] sections; use globs", UNIT_RULES_MAX);
 		return 0;
 	}
-	rules = realloc(s->rules, (s->n_rules + 1) * sizeof(*rules));
-	if (!rules)
-		return -ENOMEM;
 	unit_settings_init(&rule.values);
-	s->rules = rules;
-	r->rule = &rules[s->n_rules++];
-	*r->rule = rule;
+	if (host_settings_add_rule(s, &rule) < 0)
+		return -ENOMEM;
+	r->rule = &s->rules[s->n_rules - 1];
 	r->section = SECTION_UNIT;
 	return 0;
 }
@@ -124,6 +107,7 @@ static int begin_host_section(struct reader *r, const char *section, unsigned in
 	static const char *const known[] = { "Mendd", "Unit", "Plugin" };
 	char word[32];
 	const char *argument, *near;
+	int e = 0;
 
 	r->section = SECTION_OTHER;
 	if (str_eq(section, "Mendd")) {
@@ -144,11 +128,17 @@ static int begin_host_section(struct reader *r, const char *section, unsigned in
 	}
 	str_copy(word, sizeof(word), section);
 	word[strcspn(word, " \t")] = '\0';
+	argument = section_argument(section, word);
 	near = str_nearest(word, known, ARRAY_SIZE(known));
+	/* What it forbids counts. */
+	if (near && str_eq(near, "Mendd"))
+		r->section = SECTION_EXCLUDES;
+	else if (near && str_eq(near, "Unit") && *argument)
+		e = begin_unit(r, argument, line);
 	wrong(r, line, "unknown section [%s]; %s%s%s", section,
 		near ? "did you mean [" : "there are [Mendd], [Unit NAME] and [Plugin NAME]",
 		near ? near : "", near ? (str_eq(near, "Mendd") ? "]?" : " NAME]?") : "");
-	return 0;
+	return e;
 }
 
 static void begin_own_section(struct reader *r, const char *section, unsigned int line)
@@ -164,23 +154,126 @@ static void begin_own_section(struct reader *r, const char *section, unsigned in
 	}
 }
 
+/* --- a section with a mistake --------------------------------------------------------------- */
+
+static void begin_section(struct reader *r, const char *section)
+{
+	str_copy(r->name, sizeof(r->name), section);
+	r->doubtful = r->heal_doubtful = false;
+	if (r->host) {
+		r->host_before = *r->host;
+	} else {
+		r->rule_before = *r->rule;
+		r->rule->set = 0; /* what this section alone sets */
+	}
+}
+
+/* What remains of a rule that cannot be trusted; 0 bits: nothing. */
+static void reduce_rule(const struct reader *r, struct unit_rule *rule, uint32_t set)
+{
+	bool said = set & UNIT_KEY_HEAL && rule->values.heal != HEAL_RESTART;
+
+	if (!said && !r->heal_doubtful)
+		return;
+	rule->set |= UNIT_KEY_HEAL;
+	if (!said)
+		rule->values.heal = HEAL_OBSERVE;
+}
+
+static void end_host_section(struct reader *r)
+{
+	struct host_settings *s = r->host;
+	const struct host_settings *before = &r->host_before;
+
+	s->log_level = before->log_level;
+	s->units_max = before->units_max;
+	s->http_units_max = before->http_units_max;
+	/* "Exclude=" alone allows what was excluded before. */
+	if (s->n_excludes < before->n_excludes) {
+		memcpy(s->excludes, before->excludes, sizeof(s->excludes));
+		s->n_excludes = before->n_excludes;
+	}
+	host_settings_drop_plugins(s, before->n_plugin_settings);
+	if (s->n_rules > before->n_rules) {
+		uint32_t set = r->rule->set;
+
+		r->rule->set = 0;
+		reduce_rule(r, r->rule, set);
+		if (!r->rule->set)
+			s->n_rules = before->n_rules;
+	}
+}
+
+static void end_own_section(struct reader *r)
+{
+	struct unit_rule now = *r->rule;
+
+	*r->rule = r->rule_before;
+	if (now.set & UNIT_KEY_HEAL)
+		r->rule->values.heal = now.values.heal;
+	reduce_rule(r, r->rule, now.set);
+}
+
+static void end_section(struct reader *r)
+{
+	if (r->doubtful && r->host)
+		end_host_section(r);
+	else if (r->doubtful)
+		end_own_section(r);
+	else if (!r->host)
+		r->rule->set |= r->rule_before.set;
+	r->doubtful = false;
+}
+
+/* Any line that was perhaps to say Heal=. */
+static bool may_mean_heal(const char *key)
+{
+	return strcasecmp(key, "Heal") == 0 || str_distance(key, "Heal", 2) <= 2;
+}
+
+static int on_line(struct reader *r, const char *section, const char *key, const char *value,
+	unsigned int line)
+{
+	switch (r->section) {
+	case SECTION_OTHER:
+		return 0;
+	case SECTION_EXCLUDES:
+		if (str_eq(key, "Exclude"))
+			settings_add_excludes(r, value, line);
+		return 0;
+	case SECTION_PLUGIN:
+		return add_plugin_setting(r, key, value, line);
+	case SECTION_HOST:
+	case SECTION_UNIT:
+		settings_key(r, section, key, value, line);
+		return 0;
+	}
+	return 0;
+}
+
 static int on_entry(
 	void *userdata, const char *section, const char *key, const char *value, unsigned int line)
 {
 	struct reader *r = userdata;
+	unsigned int before;
+	int e = 0;
 
 	if (!key) {
-		if (r->host)
-			return begin_host_section(r, section, line);
-		begin_own_section(r, section, line);
-		return 0;
+		end_section(r);
+		begin_section(r, section);
 	}
-	if (r->section == SECTION_OTHER)
-		return 0;
-	if (r->section == SECTION_PLUGIN)
-		return add_plugin_setting(r, key, value, line);
-	settings_key(r, section, key, value, line);
-	return 0;
+	before = r->errors->count;
+	if (key)
+		e = on_line(r, section, key, value, line);
+	else if (r->host)
+		e = begin_host_section(r, section, line);
+	else
+		begin_own_section(r, section, line);
+	if (r->errors->count > before) {
+		r->doubtful = true;
+		r->heal_doubtful = r->heal_doubtful || (key && may_mean_heal(key));
+	}
+	return e;
 }
 
 static void on_mistake(void *userdata, const char *section, unsigned int line, const char *what)
@@ -194,6 +287,10 @@ static void on_mistake(void *userdata, const char *section, unsigned int line, c
 		*r->present = true;
 	}
 	wrong(r, line, "%s", what);
+	/* A line that is no Key=Value may have been any key; one of the next section is not ours.
+	 */
+	if (str_eq(section, r->name))
+		r->doubtful = r->heal_doubtful = true;
 }
 
 static int read_text(struct reader *r, const char *text, size_t size)
@@ -204,8 +301,11 @@ static int read_text(struct reader *r, const char *text, size_t size)
 		.mistake = on_mistake,
 	};
 	unsigned int before = r->errors->count;
-	int e = unitfile_parse(text, size, &handler);
+	int e;
 
+	begin_section(r, "");
+	e = unitfile_parse(text, size, &handler);
+	end_section(r);
 	if (e == -ENOMEM)
 		return e;
 	/* All others were told as mistakes, but perhaps in a section of a unit file that is not

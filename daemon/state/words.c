@@ -142,6 +142,7 @@ static const char *const rule_words[RULE_COUNT] = {
 	[RULE_CHECK] = "check",
 	[RULE_HOST_PRESSURE] = "host-pressure",
 	[RULE_CORRELATED] = "correlated",
+	[RULE_CONFIG] = "mendd-config",
 };
 
 static const char *word(const char *const *words, size_t n, unsigned int v)

@@ -159,6 +159,7 @@ enum rule {
 	RULE_UNIT_COUNT, /* what follows is of the host */
 	RULE_HOST_PRESSURE = RULE_UNIT_COUNT,
 	RULE_CORRELATED,
+	RULE_CONFIG, /* the configuration has a mistake; holds nothing */
 	RULE_COUNT,
 };
 

@@ -11,8 +11,8 @@ import urllib.parse
 import urllib.request
 
 from harness import (RUN, SLOW, Failure, Skip, call_manager, case, daemon_reload, expect, expect_in, expect_text,
-                     http_get, journal, manager, mendd_pid, metrics, read, remove, run, run_raw, wait, wait_metrics,
-                     write)
+                     http_get, journal, manager, mendd_pid, metrics, read, remove, run, run_raw, wait,
+                     wait_mendd_ready, wait_metrics, write)
 
 CONF = "/etc/mendd/mendd.conf.d/50-lab.conf"
 NOBODY = ("runuser", "-u", "nobody", "--")
@@ -46,7 +46,7 @@ def reload_by_signal():
     run("systemctl", "reload", "mendd.service")
 
 
-@case("SIGHUP: a bad configuration is refused with file and line, the old one stays", alone=True)
+@case("SIGHUP: of a bad file its last good version stays, but what it forbids counts", alone=True)
 def reload(t):
     u = t.unit(mendd=None)
 
@@ -55,31 +55,75 @@ def reload(t):
         reload_by_signal()
 
     t.cleanup(restore)
-    write(CONF, f"[Unit {u.name}]\nHeal=restart\n")
+    write(CONF, f"[Unit {u.name}]\nHeal=restart\nBudget=7/1min\n")
     reload_by_signal()
     u.wait_mendd(HealMode="restart")
     expect("no mistakes", manager()["ConfigError"], "")
     since = time.time()
-    write(CONF, f"[Unit {u.name}]\nHeal=observe\nBugdet=3/1min\n")
+    write(CONF, f"[Unit {u.name}]\nHeal=restart\nBugdet=3/1min\nX=y\n")
     reload_by_signal()
     error = wait("D-Bus tells of the mistake", lambda: manager()["ConfigError"])
-    expect_text("it names file, line and key", error, CONF + ":3", "Bugdet", "Budget")
-    r = wait("a record", lambda: journal("MENDD_EVENT=config-error", since=since))[-1]
-    expect_text("the record", r["MESSAGE"], CONF + ":3", "the old one stays")
+    expect_text("it names file, line and key", error, CONF + ":3", "Bugdet", "Budget", "and 1 more")
+    records = wait("a record of each mistake, and of what is used",
+                   lambda: (lambda r: r if len(r) == 3 else None)(journal("MENDD_EVENT=config-error", since=since)))
+    expect_text("the records", str([r["MESSAGE"] for r in records]), CONF + ":3", CONF + ":4",
+                "its last version without a mistake is used")
+    expect("critical", {r["PRIORITY"] for r in records}, {"2"})
     expect("the old one stays", u.mendd()["HealMode"], "restart")
-    wait_metrics("mendd_config_last_reload_successful", lambda m: m.of("mendd_config_last_reload_successful") == 0)
+    wait_metrics("metrics and the alert", lambda m: (
+        m.of("mendd_config_last_reload_successful"), m.of("mendd_alert_firing", rule="mendd-config")) == (0, 1))
     c = run_raw("mendctl", "check-config")
     expect("mendctl check-config", (c.returncode, CONF + ":3" in c.stdout), (1, True))
     c = run_raw("mendctl", "reload")
-    expect("mendctl reload", (c.returncode, CONF + ":3" in c.stdout), (1, True))
+    expect("mendctl reload: each mistake is a line", (c.returncode, c.stdout.count(f"\n{CONF}:")), (1, 3))
     u.request("exit 1")
     u.wait_mendd(NRestarts={"mendd": 1, "systemd": 0, "other": 0})
-    write(CONF, f"[Unit {u.name}]\nHeal=observe\n")
+    write(CONF, f"[Unit {u.name}]\nHeal=observe\nX=y\n")
     reload_by_signal()
     u.wait_mendd(HealMode="observe")
-    expect("no mistakes", manager()["ConfigError"], "")
-    wait_metrics("mendd_config_last_reload_successful", lambda m: m.of("mendd_config_last_reload_successful") == 1)
+    write(CONF, f"[Unit {u.name}]\nHeal=observe\n")
+    reload_by_signal()
+    wait("no mistakes", lambda: manager()["ConfigError"] == "")
+    wait_metrics("metrics and the alert", lambda m: (
+        m.of("mendd_config_last_reload_successful"), m.of("mendd_alert_firing", rule="mendd-config")) == (1, 0))
     expect("mendctl check-config", run_raw("mendctl", "check-config").returncode, 0)
+
+
+@case("a typing error in one drop-in: a restart of mendd forgets nothing of the others", alone=True)
+def typing_error(t):
+    enabled, own = t.unit("enabled", mendd=None), t.unit("own", mendd="Heal=restart")
+    t.cleanup(run_raw, "mendctl", "disable", enabled.name)
+    t.cleanup(remove, CONF)
+    run("mendctl", "enable", enabled.name)
+    enabled.wait_mendd(HealMode="restart")
+    write(CONF, "[Mend]\nLogLevel=info\n")
+    for how in (("systemctl", "restart", "mendd"), ("pkill", "-9", "-x", "mendd")):
+        old = mendd_pid()
+        run(*how)
+        wait_mendd_ready(old)
+        enabled.wait_mendd(HealMode="restart")
+        own.wait_mendd(HealMode="restart")
+    expect_text("D-Bus", manager()["ConfigError"], CONF + ":1", "[Mend]", "did you mean [Mendd]?")
+    c = run_raw("mendctl", "--no-pager", "status")
+    expect_text("status", c.stdout, CONF + ":1", "all else of the configuration is in use")
+    wait_metrics("the alert", lambda m: m.of("mendd_alert_firing", rule="mendd-config") == 1)
+    enabled.request("exit 3")
+    enabled.wait_closed()
+    # What mendctl writes works beside it, and what it wrote survives when its own file is the bad one.
+    run("mendctl", "disable", enabled.name)
+    enabled.wait_mendd(HealMode="observe")
+    run("mendctl", "enable", enabled.name)
+    enabled.wait_mendd(HealMode="restart")
+    written = "/etc/mendd/mendd.conf.d/80-mendctl.conf"
+    t.cleanup(write, written, read(written))
+    write(written, f"[Unit {enabled.name}\nHeal=restart\n")
+    old = mendd_pid()
+    run("systemctl", "restart", "mendd")
+    wait_mendd_ready(old)
+    enabled.wait_mendd(HealMode="restart")
+    c = run_raw("mendctl", "disable", enabled.name)
+    expect_text("a file that mendd does not understand is not written over", str((c.returncode, c.stdout)),
+                "(1, ", written + " has a mistake", "check-config")
 
 
 @case("a configuration file that cannot be read", alone=True)
@@ -94,7 +138,7 @@ def unreadable_conf(t):
     expect_text("D-Bus", wait("D-Bus tells of it", lambda: manager()["ConfigError"]), CONF, "ermission")
 
 
-@case("rubbish in [X-Mendd]: defaults, and the mistake is visible")
+@case("rubbish in [X-Mendd]: it allows nothing, and the mistake is visible")
 def rubbish(t):
     u = t.unit(mendd="Heal=restart\nBackoff=soon\nthis is rubbish\n\x01\x02=\x03")
     m = u.mendd()

@@ -59,6 +59,8 @@ static void empty_world(void **state)
 	assert_true(has(&page, "mendd_alert_firing{rule=\"correlated\",severity=\"critical\"} 0"));
 	assert_true(
 		has(&page, "mendd_alert_firing{rule=\"host-pressure\",severity=\"critical\"} 0"));
+	assert_true(
+		has(&page, "mendd_alert_firing{rule=\"mendd-config\",severity=\"critical\"} 0"));
 	assert_true(has(&page, "mendd_incidents_total{cause=\"hang\"} 0"));
 	assert_true(has(&page, "mendd_incidents_total{cause=\"overload\"} 0"));
 	assert_int_equal(count(&page, "name=\""), 0);

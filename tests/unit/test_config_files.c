@@ -198,7 +198,7 @@ static int own(struct unit_rule *rule, bool *present, char *said, size_t size)
 	snprintf(first, sizeof(first), "%s/a.service.d/1.conf", root);
 	snprintf(second, sizeof(second), "%s/a.service.d/2.conf", root);
 	return config_read_own_rule(
-		fragment, (char *[]) { first, second, NULL }, rule, present, said, size);
+		fragment, (char *[]) { first, second, NULL }, NULL, rule, present, said, size);
 }
 
 static void own_rule(void **state)
@@ -226,15 +226,24 @@ static void own_rule(void **state)
 	assert_int_equal(rule.values.severity, SEVERITY_CRITICAL);
 	assert_int_equal(rule.values.check_failures, 2);
 	assert_int_equal(rule.set, UNIT_KEY_HEAL | UNIT_KEY_SEVERITY | UNIT_KEY_CHECK_FAILURES);
-	/* rubbish: nothing of it applies, and it is said where status shows it */
-	put("/a.service.d/1.conf", "[X-Mendd]\nSeverity=critical\nHeel=off\nHeil=off\n");
+	/* rubbish: nothing of that file applies, and it is said where status shows it */
+	put("/a.service.d/1.conf", "[X-Mendd]\nSeverity=critical\nBudgt=1/1min\nX=y\n");
 	assert_int_equal(own(&rule, &present, said, sizeof(said)), -EINVAL);
 	assert_true(present);
 	assert_non_null(strstr(said,
-		"/a.service.d/1.conf:3: unknown key 'Heel' in [X-Mendd]; did you mean 'Heal'?"));
+		"/a.service.d/1.conf:3: unknown key 'Budgt' in [X-Mendd]; did you mean 'Budget'?"));
 	assert_null(strchr(said, '\n'));
 	assert_string_equal(rule.values.error, said);
-	assert_int_equal(rule.set, 0);
+	assert_int_equal(rule.set, UNIT_KEY_HEAL | UNIT_KEY_SEVERITY | UNIT_KEY_CHECK_FAILURES);
+	assert_int_equal(rule.values.heal, HEAL_RESTART);
+	assert_int_equal(rule.values.severity, SEVERITY_INFO);
+	/* but what it forbids, or may have meant to */
+	put("/a.service.d/1.conf", "[X-Mendd]\nHeal=off\nX=y\n");
+	assert_int_equal(own(&rule, &present, said, sizeof(said)), -EINVAL);
+	assert_int_equal(rule.values.heal, HEAL_OFF);
+	put("/a.service.d/1.conf", "[X-Mendd]\nHeel=off\n");
+	assert_int_equal(own(&rule, &present, said, sizeof(said)), -EINVAL);
+	assert_int_equal(rule.values.heal, HEAL_OBSERVE);
 	{
 		struct host_settings host = {};
 		struct unit_settings u;
@@ -252,9 +261,176 @@ static void own_rule(void **state)
 	assert_true(present);
 	assert_non_null(
 		strstr(rule.values.error, "/a.service.d/1.conf: cannot be read: Is a directory"));
-	assert_int_equal(config_read_own_rule(NULL, NULL, &rule, &present, said, sizeof(said)), 0);
-	assert_int_equal(config_read_own_rule("", NULL, &rule, &present, said, sizeof(said)), 0);
+	assert_int_equal(rule.values.heal, HEAL_OBSERVE); /* it may have forbidden it */
+	assert_int_equal(
+		config_read_own_rule(NULL, NULL, NULL, &rule, &present, said, sizeof(said)), 0);
+	assert_int_equal(
+		config_read_own_rule("", NULL, NULL, &rule, &present, said, sizeof(said)), 0);
 	assert_false(present);
+}
+
+static const char *saved(void)
+{
+	static char path[4096];
+
+	snprintf(path, sizeof(path), "%s/saved", root);
+	return path;
+}
+
+/* The mode of a.service after a load with copies; `said` is to be among what was told. */
+static enum heal_mode best(int result, const char *said)
+{
+	_cleanup_(host_settings_done) struct host_settings s = {};
+	_cleanup_strbuf_ struct strbuf text = {};
+	struct settings_errors errors = { .text = &text };
+	struct unit_settings u;
+
+	assert_int_equal(config_load_best(root, saved(), &s, &errors), result);
+	if (result == 0)
+		assert_string_equal(strbuf_text(&text), "");
+	else if (!strstr(strbuf_text(&text), said))
+		fail_msg("'%s' is not in: %s", said, strbuf_text(&text));
+	unit_settings_merge(&u, &s, NULL, "a.service");
+	return host_settings_excludes(&s, "x.service") ? HEAL_MODE_COUNT : u.heal;
+}
+
+#define ENABLED "/etc/mendd/mendd.conf.d/80-mendctl.conf"
+#define OTHER "/etc/mendd/mendd.conf.d/50-other.conf"
+
+/* One bad file costs that file: never what the others say. */
+static void one_bad_file(void **state)
+{
+	put(ENABLED, "[Unit a.service]\nHeal=restart\n");
+	put(OTHER, "[Mend]\nLogLevel=debug\n");
+	assert_int_equal(
+		best(-EINVAL, OTHER ":1: unknown section [Mend]; did you mean [Mendd]?\n" OTHER
+				    ": only its sections without a mistake are used"),
+		HEAL_RESTART);
+	/* not readable at all */
+	assert_int_equal(unlink(place(OTHER)), 0);
+	assert_int_equal(mkdir(place(OTHER), 0755), 0);
+	assert_int_equal(best(-EINVAL, OTHER ": nothing of it is used"), HEAL_RESTART);
+	assert_int_equal(rmdir(place(OTHER)), 0);
+	assert_int_equal(best(0, ""), HEAL_RESTART);
+	/* the file itself, with what it said before */
+	put(ENABLED, "[Unit a.service\nHeal=restart\n");
+	assert_int_equal(best(-EINVAL, ENABLED ": its last version without a mistake is used"),
+		HEAL_RESTART);
+	assert_int_equal(unlink(place(ENABLED)), 0);
+	assert_int_equal(mkdir(place(ENABLED), 0755), 0);
+	assert_int_equal(best(-EINVAL, ENABLED ": its last version without a mistake is used"),
+		HEAL_RESTART);
+	/* gone is gone: its copy too */
+	assert_int_equal(rmdir(place(ENABLED)), 0);
+	assert_int_equal(best(0, ""), HEAL_OBSERVE);
+	put(ENABLED, "[Unit a.service\nHeal=restart\n");
+	assert_int_equal(best(-EINVAL, "do"), HEAL_OBSERVE);
+}
+
+/* The directory cannot be listed: what was in it is known all the same. */
+static void one_bad_directory(void **state)
+{
+	put(ENABLED, "[Unit a.service]\nHeal=restart\n");
+	assert_int_equal(best(0, ""), HEAL_RESTART);
+	assert_int_equal(unlink(place(ENABLED)), 0);
+	assert_int_equal(rmdir(place("/etc/mendd/mendd.conf.d")), 0);
+	put("/etc/mendd/mendd.conf.d", "no directory\n");
+	assert_int_equal(best(-EINVAL, "/etc/mendd/mendd.conf.d: cannot be listed"), HEAL_RESTART);
+	assert_int_equal(unlink(place("/etc/mendd/mendd.conf.d")), 0);
+	assert_int_equal(best(0, ""), HEAL_OBSERVE);
+}
+
+/* In doubt nothing is healed: what a bad file forbids counts, with and without a copy. */
+static void doubt_forbids(void **state)
+{
+	static const struct {
+		const char *text;
+		enum heal_mode mode; /* HEAL_MODE_COUNT: excluded */
+	} rows[] = {
+		{ "[Unit a]\nHeal=off\nBudgt=1/1min\n", HEAL_OFF },
+		{ "[Unit a]\nHeal=observe\nX=y\n", HEAL_OBSERVE },
+		{ "[Unit a]\nHeal=of\n", HEAL_OBSERVE },
+		{ "[Unit a]\nHeel=off\n", HEAL_OBSERVE },
+		{ "[Unit a]\nHeal off\n", HEAL_OBSERVE },
+		{ "[Unti a]\nHeal=off\n", HEAL_OFF },
+		{ "[Unit a]\nHeal=off\n[Nonsense]\n", HEAL_OFF },
+		{ "[Nonsense]\n[Unit a]\nHeal=off\n", HEAL_OFF },
+		{ "[Mendd]\nX=y\nExclude=x\n", HEAL_MODE_COUNT },
+		{ "[Mend]\nExclude=x\n", HEAL_MODE_COUNT },
+		/* of no consequence for healing */
+		{ "[Unit a]\nSeverty=info\n", HEAL_RESTART },
+		{ "[Unit a]\nHeal=restart\nSeverty=info\n", HEAL_RESTART },
+		{ "[Unit b]\nHeal=off\nX=y\n", HEAL_RESTART },
+		{ "[Unit b\nHeal=off\n", HEAL_RESTART },
+		{ "Heal=off\n", HEAL_RESTART },
+	};
+
+	for (int with_copy = 0; with_copy < 2; with_copy++)
+		for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+			put("/etc/mendd/mendd.conf.d/80-mendctl.conf",
+				"[Unit a.service]\nHeal=restart\n");
+			if (with_copy) {
+				put("/etc/mendd/mendd.conf.d/90-z.conf",
+					"[Unit a]\nHeal=restart\n");
+				assert_int_equal(best(0, ""), HEAL_RESTART);
+			}
+			put("/etc/mendd/mendd.conf.d/90-z.conf", rows[i].text);
+			CHECK_ROW(best(-EINVAL, "90-z.conf") == rows[i].mode, rows[i].text);
+			empty_root(state);
+		}
+}
+
+/* A section with a mistake allows nothing. */
+static void doubt_allows_nothing(void **state)
+{
+	put(OTHER, "[Unit a]\nHeal=restart\nBudgt=1/1d\n");
+	assert_int_equal(best(-EINVAL, "Budgt"), HEAL_OBSERVE);
+	put(OTHER, "[Mendd]\nExclude=x\n[Mendd]\nExclude=\nX=y\n");
+	assert_int_equal(best(-EINVAL, "unknown key 'X'"), HEAL_MODE_COUNT);
+	put(OTHER, "[Mendd]\nX=y\nMaxUnits=1\n[Plugin tcp]\na=b\n");
+	{
+		_cleanup_(host_settings_done) struct host_settings s = {};
+		_cleanup_strbuf_ struct strbuf text = {};
+		struct settings_errors errors = { .text = &text };
+
+		assert_int_equal(config_load_best(root, saved(), &s, &errors), -EINVAL);
+		assert_int_equal(s.units_max, UNITS_MAX);
+		assert_int_equal(s.n_plugin_settings, 1);
+	}
+}
+
+/* A unit's own files, with copies. */
+static void own_copies(void **state)
+{
+	char fragment[4096], drop_in[4096], said[256];
+	struct unit_rule rule;
+	bool present;
+
+	snprintf(fragment, sizeof(fragment), "%s/a.service", root);
+	snprintf(drop_in, sizeof(drop_in), "%s/a.service.d/1.conf", root);
+#define READ()                                                                                 \
+	config_read_own_rule(fragment, (char *[]) { drop_in, NULL }, saved(), &rule, &present, \
+		said, sizeof(said))
+	put("/a.service", "[Service]\n");
+	put("/a.service.d/1.conf", "[X-Mendd]\nHeal=restart\nBudget=1/1min\n");
+	assert_int_equal(READ(), 0);
+	put("/a.service.d/1.conf", "[X-Mendd]\nHeal=restart\nBudgt=1/1min\n");
+	assert_int_equal(READ(), -EINVAL);
+	assert_int_equal(rule.values.heal, HEAL_RESTART);
+	assert_int_equal(rule.values.budget[0].count, 1);
+	assert_int_equal(unlink(drop_in), 0);
+	assert_int_equal(mkdir(drop_in, 0755), 0);
+	assert_int_equal(READ(), -EINVAL);
+	assert_int_equal(rule.values.heal, HEAL_RESTART);
+	assert_int_equal(rmdir(drop_in), 0);
+	/* a section that was taken out does not come back */
+	put("/a.service.d/1.conf", "[Service]\n");
+	assert_int_equal(READ(), 0);
+	assert_false(present);
+	put("/a.service.d/1.conf", "[X-Mend]\nBudget=1/1min\n");
+	assert_int_equal(READ(), -EINVAL);
+	assert_int_equal(rule.set, 0);
+#undef READ
 }
 
 static void read_written(char *ret, size_t size)
@@ -372,6 +548,11 @@ int main(void)
 		cmocka_unit_test_setup_teardown(too_large, empty_root, empty_root),
 		cmocka_unit_test_setup_teardown(installed_file, empty_root, empty_root),
 		cmocka_unit_test_setup_teardown(own_rule, empty_root, empty_root),
+		cmocka_unit_test_setup_teardown(one_bad_file, empty_root, empty_root),
+		cmocka_unit_test_setup_teardown(one_bad_directory, empty_root, empty_root),
+		cmocka_unit_test_setup_teardown(doubt_forbids, empty_root, empty_root),
+		cmocka_unit_test_setup_teardown(doubt_allows_nothing, empty_root, empty_root),
+		cmocka_unit_test_setup_teardown(own_copies, empty_root, empty_root),
 		cmocka_unit_test_setup_teardown(written_heal, empty_root, empty_root),
 		cmocka_unit_test_setup_teardown(written_beside_own_text, empty_root, empty_root),
 		cmocka_unit_test_setup_teardown(not_written, empty_root, empty_root),

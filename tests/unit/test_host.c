@@ -425,6 +425,26 @@ static void looking_at_processes(void **state)
 	unlink(file);
 }
 
+static void configuration(void **state)
+{
+	struct world w = {};
+	const struct alert *a;
+
+	world_init(&w);
+	a = host_alert(&w.host, RULE_CONFIG);
+	host_judge(&w, NSEC_PER_SEC);
+	assert_int_equal(a->state, ALERT_INACTIVE);
+	w.settings_ok = false;
+	strcpy(w.settings_error, "f:1: unknown section [Mend]");
+	host_judge(&w, 2 * NSEC_PER_SEC);
+	assert_int_equal(a->state, ALERT_FIRING);
+	assert_string_equal(a->text, "f:1: unknown section [Mend]");
+	w.settings_ok = true;
+	host_judge(&w, 3 * NSEC_PER_SEC);
+	assert_int_equal(a->state, ALERT_RESOLVED);
+	world_done(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -437,6 +457,7 @@ int main(void)
 		cmocka_unit_test(three_at_least),
 		cmocka_unit_test(common_factors),
 		cmocka_unit_test(pressure_is_told_where_it_matters),
+		cmocka_unit_test(configuration),
 		cmocka_unit_test(reading_pressure),
 		cmocka_unit_test(looking_at_processes),
 	};
