@@ -125,6 +125,8 @@ bool manager_is_watchable(const struct manager *m, const char *name);
 /* NULL: the unit is not to be watched, or there is no room. */
 struct unit *manager_watch(struct manager *m, const char *name);
 void manager_unwatch(struct manager *m, struct unit *u);
+/* Stops watching a unit that is there: the configuration excludes it. */
+void manager_leave(struct manager *m, struct unit *u);
 void manager_free_edge(struct unit *u);
 
 /* manager_tick.c */

@@ -370,6 +370,11 @@ static void on_facts(void *userdata, struct unit *u, const struct unit_files *fi
 	/* The signal that announced the job did not say what it is for. */
 	if (f->job && f->job == u->job.id)
 		str_copy(u->job.type, sizeof(u->job.type), f->job_type);
+	/* Its aliases are known only now. */
+	if (files && !manager_is_watchable(m, u->name)) {
+		manager_leave(m, u);
+		return;
+	}
 	find_cgroup(m, u);
 	if (files)
 		read_files(m, u, files);

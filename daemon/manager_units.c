@@ -14,9 +14,11 @@
 /* A user's own manager is not a service in this sense: what runs below it belongs to the user. */
 bool manager_is_watchable(const struct manager *m, const char *name)
 {
+	const struct unit *u = world_unit(&m->world, name);
+
 	return unit_name_is_service(name) && fnmatch("user@*.service", name, 0) != 0 &&
 	       fnmatch("user-runtime-dir@*.service", name, 0) != 0 &&
-	       !host_settings_excludes(&m->world.settings, name);
+	       !host_settings_excludes(&m->world.settings, name, u ? u->aliases : NULL);
 }
 
 static void apply_check(struct manager *m, struct unit *u, const struct unit_settings *old)
@@ -68,7 +70,7 @@ void manager_apply_settings(struct manager *m, struct unit *u)
 {
 	struct unit_settings old = u->settings;
 
-	unit_settings_merge(&u->settings, &m->world.settings, u->own_rule, u->name);
+	unit_settings_merge(&u->settings, &m->world.settings, u->own_rule, u->name, u->aliases);
 	apply_check(m, u, &old);
 	apply_probe(m, u, &old);
 	manager_apply_http(m, u);
@@ -126,6 +128,13 @@ void manager_unwatch(struct manager *m, struct unit *u)
 	manager_end_http(m, u);
 	manager_free_edge(u);
 	world_unit_remove(&m->world, u);
+}
+
+void manager_leave(struct manager *m, struct unit *u)
+{
+	if (u->cgroup_id && m->kernel)
+		kernel_watch(m->kernel, u->cgroup_id, false);
+	manager_unwatch(m, u);
 }
 
 /* One line for people: the first mistake, and how many there are. */
@@ -189,9 +198,7 @@ int manager_reload(struct manager *m, char **ret_error)
 	if ((r >= 0 || r == -EINVAL) && world_units_sorted(&m->world, &units, &n) >= 0) {
 		for (size_t i = 0; i < n; i++) {
 			if (!manager_is_watchable(m, units[i]->name)) {
-				if (units[i]->cgroup_id && m->kernel)
-					kernel_watch(m->kernel, units[i]->cgroup_id, false);
-				manager_unwatch(m, units[i]);
+				manager_leave(m, units[i]);
 				continue;
 			}
 			manager_apply_settings(m, units[i]);

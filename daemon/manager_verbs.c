@@ -19,13 +19,35 @@ static int explain_error(int r, char **ret_error, const char *what)
 	return r;
 }
 
+static int refuse_denied(const char *name, char **ret_error)
+{
+	if (asprintf(ret_error,
+		    "%s is never restarted by mendd: the host, its logins or mendd itself "
+		    "depend on it. mendd(8) lists these units.",
+		    name) < 0)
+		*ret_error = NULL;
+	return -EPERM;
+}
+
+/* What was written is on disk, and something stronger says otherwise. */
+static int explain_loser(const struct unit *u, char **ret_error)
+{
+	if (asprintf(ret_error,
+		    "Written to " CONFIG_WRITTEN ", but another section of the configuration "
+		    "is stronger: %s has Heal=%s. A file with a higher name wins.",
+		    u->name, heal_mode_word(u->settings.heal)) < 0)
+		*ret_error = NULL;
+	return -EEXIST;
+}
+
 static int set_heal(void *userdata, const char *name, enum heal_mode mode, char **ret_error)
 {
 	struct manager *m = userdata;
+	const struct unit *u = world_unit(&m->world, name);
 	int r;
 
-	if (!world_unit(&m->world, name))
-		return -ENOENT;
+	if (mode == HEAL_RESTART && (u ? policy_denies(u) : policy_is_denied(name)))
+		return refuse_denied(name, ret_error);
 	r = config_write_heal(NULL, name, mode);
 	if (r == -EBADMSG) {
 		*ret_error = strdup(CONFIG_WRITTEN " has a mistake; it is left as it is until that "
@@ -36,7 +58,12 @@ static int set_heal(void *userdata, const char *name, enum heal_mode mode, char 
 		return explain_error(r, ret_error, "cannot write " CONFIG_WRITTEN);
 	/* A mistake in another file is told there, and has nothing to do with this. */
 	r = manager_reload(m, NULL);
-	return r == -EINVAL ? 0 : r;
+	if (r < 0 && r != -EINVAL)
+		return r;
+	u = world_unit(&m->world, name);
+	if (u && u->settings.heal != mode)
+		return explain_loser(u, ret_error);
+	return 0;
 }
 
 static int restart(
@@ -52,8 +79,8 @@ static int restart(
 	h = &u->heal;
 	if (h->state == HEAL_STATE_ACT || h->state == HEAL_STATE_VERIFY)
 		return explain_error(-EALREADY, ret_error, "it is being restarted");
-	if (policy_is_denied(name))
-		return explain_error(-EPERM, ret_error, refusal_text(REFUSAL_DENY_LIST));
+	if (policy_denies(u))
+		return refuse_denied(name, ret_error);
 	h->restart_asked = true;
 	if (!h->trouble.present) {
 		h->trouble = (struct trouble) { .present = true,

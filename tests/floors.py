@@ -40,7 +40,7 @@ def check(path):
 
 
 def main():
-    files = subprocess.run(["git", "ls-files", "*.c", "*.h"], stdout=subprocess.PIPE, check=True,
+    files = subprocess.run(["scripts/sources", "*.c", "*.h"], stdout=subprocess.PIPE, check=True,
                            text=True).stdout.split()
     mistakes = [m for f in files if not f.startswith("tests/") for m in check(f)]
     print("\n".join(mistakes))

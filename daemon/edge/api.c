@@ -199,6 +199,7 @@ struct api *api_free(struct api *a)
 
 	if (!a)
 		return NULL;
+	load_drop_all(a);
 	auth_drop_all(a);
 	sd_bus_slot_unref(a->name_slot);
 	sd_bus_slot_unref(a->log_set_slot);

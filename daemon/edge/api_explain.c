@@ -137,7 +137,7 @@ void explain_to_json(const struct unit *u, const struct world *w, struct strbuf 
 	add_string(b, "mode", heal_mode_word(u->settings.heal));
 	add_string(b, "state", heal_state_word(u->heal.state));
 	add_time(b, "since_usec", u->heal.since_ns);
-	strbuf_addf(b, ",\"denied\":%s", policy_is_denied(u->name) ? "true" : "false");
+	strbuf_addf(b, ",\"denied\":%s", policy_denies(u) ? "true" : "false");
 	strbuf_addf(b, ",\"budget_remaining\":%" PRIu32, policy_budget_remaining(u, now));
 	strbuf_add(b, ",\"budget\":[");
 	for (size_t i = 0, n = 0; i < BUDGET_WINDOWS; i++)

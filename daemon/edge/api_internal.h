@@ -56,6 +56,7 @@ struct request {
 };
 
 struct authorization; /* api_auth.c */
+struct loading;       /* api_load.c */
 
 struct api {
 	sd_bus *bus;                     /* owned reference */
@@ -81,6 +82,8 @@ struct api {
 	struct authorization *authorizations; /* owned list */
 	unsigned int n_authorizations;
 	uint64_t next_cancel_id;
+	struct loading *loadings; /* owned list */
+	unsigned int n_loadings;
 	struct ratelimit complaints; /* about a bus that takes no signals */
 };
 
@@ -109,6 +112,11 @@ void request_perform(struct api *a, const struct request *q, uid_t uid, sd_bus_m
 int auth_ask(struct api *a, sd_bus_message *call, const struct request *q, sd_bus_error *ret_error);
 void auth_drop_all(struct api *a);
 
+/* api_load.c: asks PID 1 whether the request's unit exists, then goes on with auth_ask(). As that.
+ */
+int load_ask(struct api *a, sd_bus_message *call, const struct request *q, sd_bus_error *ret_error);
+void load_drop_all(struct api *a);
+
 /* api_explain.c: the decision on a unit as a JSON object. */
 void explain_to_json(const struct unit *u, const struct world *w, struct strbuf *ret);
 
@@ -127,7 +135,7 @@ const char *api_http_visibility(const struct unit *u);
 int append_text(sd_bus_message *m, const char *s);
 /* 0, or -EINVAL with InvalidArgs: longer than API_TEXT_MAX, or with control characters. */
 int check_text(const char *s, const char *what, sd_bus_error *ret_error);
-/* The unit, or NULL with InvalidArgs or NoSuchUnit. */
+/* The unit of that name or alias, or NULL with InvalidArgs or NoSuchUnit. */
 struct unit *find_unit(const struct world *w, const char *name, sd_bus_error *ret_error);
 /* An error of the daemon as a D-Bus error; text (may be NULL) is for people. Returns negative. */
 int set_error(sd_bus_error *ret_error, int error, const char *text);

@@ -227,6 +227,7 @@ static int on_list_incidents(sd_bus_message *m, void *userdata, sd_bus_error *re
 {
 	struct api *a = userdata;
 	_cleanup_strbuf_ struct strbuf b = {};
+	const struct unit *u;
 	const char *unit;
 	uint32_t limit;
 	int r;
@@ -238,9 +239,10 @@ static int on_list_incidents(sd_bus_message *m, void *userdata, sd_bus_error *re
 	if (*unit && !unit_name_is_service(unit))
 		return sd_bus_error_set(ret_error, SD_BUS_ERROR_INVALID_ARGS,
 			"That is not the name of a service unit.");
+	u = world_unit_by_any_name(a->world, unit);
 	limit = limit == 0 ? (uint32_t)API_INCIDENTS_DEFAULT
 			   : MIN(limit, (uint32_t)API_INCIDENTS_MAX);
-	r = a->verbs->list_incidents(a->verbs->manager, unit, limit, &b);
+	r = a->verbs->list_incidents(a->verbs->manager, u ? u->name : unit, limit, &b);
 	if (r < 0)
 		return set_error(ret_error, r, NULL);
 	return reply_json(m, &b);

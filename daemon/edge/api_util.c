@@ -43,7 +43,7 @@ struct unit *find_unit(const struct world *w, const char *name, sd_bus_error *re
 			"That is not the name of a service unit; names end in \".service\".");
 		return NULL;
 	}
-	u = world_unit(w, name);
+	u = world_unit_by_any_name(w, name);
 	if (!u)
 		sd_bus_error_setf(ret_error, API_ERROR_NO_SUCH_UNIT,
 			"Unit %s is not watched: it is not loaded, or Exclude= in mendd.conf "

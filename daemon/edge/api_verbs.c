@@ -38,17 +38,24 @@ const char *request_verb(enum request_kind kind)
 	return methods[kind].verb;
 }
 
+/* 1: it is not watched, but a setting may be written for it all the same if it exists. */
 static int take_unit(struct api *a, sd_bus_message *m, struct request *q, sd_bus_error *ret_error)
 {
+	const struct unit *u;
 	const char *name;
 	int r;
 
 	r = sd_bus_message_read(m, "s", &name);
 	if (r < 0)
 		return r;
-	if (!find_unit(a->world, name, ret_error))
+	u = world_unit_by_any_name(a->world, name);
+	if (!u && q->kind == REQUEST_SET_HEALING && unit_name_is_service(name)) {
+		str_copy(q->unit, sizeof(q->unit), name);
+		return 1;
+	}
+	if (!u && !find_unit(a->world, name, ret_error))
 		return -ENOENT;
-	str_copy(q->unit, sizeof(q->unit), name);
+	str_copy(q->unit, sizeof(q->unit), u->name);
 	return 0;
 }
 
@@ -120,6 +127,7 @@ int api_on_write(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
 	struct api *a = userdata;
 	const char *member = sd_bus_message_get_member(m);
 	struct request q = {};
+	bool unknown = false;
 	unsigned int takes;
 	int r = 0;
 
@@ -130,6 +138,7 @@ int api_on_write(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
 	takes = methods[q.kind].takes;
 	if (takes & TAKES_UNIT)
 		r = take_unit(a, m, &q, ret_error);
+	unknown = r > 0;
 	if (r >= 0 && (takes & TAKES_USEC))
 		r = take_usec(m, &q, ret_error);
 	if (r >= 0 && (takes & TAKES_REASON))
@@ -140,7 +149,7 @@ int api_on_write(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
 		r = take_flags(m, ret_error);
 	if (r < 0)
 		return r;
-	r = auth_ask(a, m, &q, ret_error);
+	r = unknown ? load_ask(a, m, &q, ret_error) : auth_ask(a, m, &q, ret_error);
 	return r < 0 ? r : 1;
 }
 

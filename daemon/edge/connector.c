@@ -9,6 +9,7 @@
 #include <netlink/msg.h>
 #include <netlink/netlink.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 /* The kernel drops what does not fit; a burst of a thousand exits takes about 100 KiB. */
@@ -127,6 +128,19 @@ static int on_readable(sd_event_source *source, int fd, uint32_t revents, void *
 	return 0;
 }
 
+/*
+ * Elsewhere the kernel takes the subscription and sends nothing (cn_proc_mcast_ctl() in
+ * drivers/connector/cn_proc.c). The numbers are those of the first namespaces: PROC_PID_INIT_INO
+ * and PROC_USER_INIT_INO in include/linux/proc_ns.h, part of the kernel's interface (ioctl_ns(2)).
+ */
+static bool in_first_namespaces(void)
+{
+	struct stat pid, user;
+
+	return stat("/proc/self/ns/pid", &pid) < 0 || stat("/proc/self/ns/user", &user) < 0 ||
+	       (pid.st_ino == 0xEFFFFFFC && user.st_ino == 0xEFFFFFFD);
+}
+
 static int subscribe(struct connector *c)
 {
 	enum proc_cn_mcast_op op = PROC_CN_MCAST_LISTEN;
@@ -151,9 +165,12 @@ struct connector *connector_free(struct connector *c)
 
 int connector_new(struct connector **ret, sd_event *event, connector_fn fn, void *userdata)
 {
-	struct connector *c = calloc(1, sizeof(*c));
+	struct connector *c;
 	int r;
 
+	if (!in_first_namespaces())
+		return -EOPNOTSUPP;
+	c = calloc(1, sizeof(*c));
 	if (!c)
 		return -ENOMEM;
 	c->fn = fn;

@@ -117,6 +117,9 @@ static int conclude_timeout(const struct transfer *t, long code, char *text, siz
 	return MEND_CRITICAL;
 }
 
+/* CURLE_TOO_LARGE of libcurl 8.6, which older headers do not have. */
+#define TOO_LARGE ((CURLcode)100)
+
 static int conclude_error(const struct transfer *t, CURLcode result, char *text, size_t size)
 {
 	long error = 0;
@@ -126,8 +129,9 @@ static int conclude_error(const struct transfer *t, CURLcode result, char *text,
 		error = -t->socket_error;
 	if (result == CURLE_COULDNT_CONNECT && error)
 		snprintf(text, size, "no connection: %s", strerror((int)error));
-	else if (t->head_full || (result == CURLE_OUT_OF_MEMORY && t->n_sockets > 0))
-		/* A single line that is too long is "out of memory" to libcurl. */
+	else if (t->head_full || result == TOO_LARGE ||
+		 (result == CURLE_OUT_OF_MEMORY && t->n_sockets > 0))
+		/* A single line that is too long is "out of memory" to libcurl before 8.6. */
 		snprintf(text, size, "the head of the answer has no end");
 	else
 		snprintf(text, size, "%s", *t->error ? t->error : curl_easy_strerror(result));

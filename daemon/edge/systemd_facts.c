@@ -48,6 +48,7 @@ void facts_extra_done(struct facts_extra *e)
 	strv_free(e->drop_ins);
 	strv_free(e->requires);
 	strv_free(e->binds_to);
+	strv_free(e->names);
 	*e = (struct facts_extra) {};
 }
 
@@ -113,6 +114,7 @@ static int read_extra(sd_bus_message *m, const char *name, struct facts_extra *e
 	char ***list = str_eq(name, "DropInPaths") ? &e->drop_ins
 		       : str_eq(name, "Requires")  ? &e->requires
 		       : str_eq(name, "BindsTo")   ? &e->binds_to
+		       : str_eq(name, "Names")     ? &e->names
 						   : NULL;
 	const char *text;
 	int r;
@@ -129,7 +131,7 @@ static int read_extra(sd_bus_message *m, const char *name, struct facts_extra *e
 static bool is_extra(const char *name)
 {
 	return str_eq(name, "FragmentPath") || str_eq(name, "DropInPaths") ||
-	       str_eq(name, "Requires") || str_eq(name, "BindsTo");
+	       str_eq(name, "Requires") || str_eq(name, "BindsTo") || str_eq(name, "Names");
 }
 
 int facts_read_variant(

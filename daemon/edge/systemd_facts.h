@@ -12,6 +12,7 @@ struct facts_extra {
 	char **drop_ins;
 	char **requires;
 	char **binds_to;
+	char **names; /* all of the unit's, aliases too */
 };
 
 void facts_extra_done(struct facts_extra *e);

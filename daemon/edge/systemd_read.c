@@ -155,8 +155,10 @@ static void finish_reading(struct reading *r)
 		remember_former_life(&r->facts, &u->facts);
 		u->facts = r->facts;
 		u->facts.read_ns = clock_monotonic_ns();
-		if (r->depth == DEPTH_ALL)
+		if (r->depth == DEPTH_ALL) {
 			take_dependencies(u, &r->extra);
+			unit_take_names(u, TAKE_PTR(r->extra.names));
+		}
 		s->handlers->on_facts(s->userdata, u, r->depth == DEPTH_ALL ? &files : NULL);
 	}
 	if (again)

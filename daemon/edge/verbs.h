@@ -14,7 +14,8 @@
 struct verbs {
 	void *manager; /* borrowed; first argument of each */
 
-	/* Opts a unit in or out, persistently. -ENOENT: not watched. */
+	/* Opts a unit in or out, persistently; it may be one that is not watched yet. -EPERM: it is
+	 * never restarted. */
 	int (*set_heal)(void *manager, const char *unit, enum heal_mode mode, char **ret_error);
 	/* Restarts a unit once through the state machine, with verification, past budget and
 	 * observe-only. */
@@ -26,8 +27,8 @@ struct verbs {
 	/* Pauses all healing for at most PAUSE_MAX_USEC. */
 	int (*pause)(void *manager, uint64_t usec, const char *reason, uid_t uid, char **ret_error);
 	int (*resume)(void *manager, uid_t uid, char **ret_error);
-	/* Reads the configuration again; on a mistake the old one stays and *ret_error has file and
-	 * line. */
+	/* Reads the configuration again; -EINVAL: it has mistakes, *ret_error tells them, and all
+	 * else of it is in use. */
 	int (*reload)(void *manager, char **ret_error);
 	/* An incident of the store that is no longer in memory: JSON object into ret. -ENOENT,
 	 * -ENODATA. */

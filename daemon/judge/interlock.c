@@ -38,6 +38,15 @@ bool policy_is_denied(const char *unit)
 	return false;
 }
 
+bool policy_denies(const struct unit *u)
+{
+	bool denied = policy_is_denied(u->name);
+
+	for (size_t i = 0; u->aliases && u->aliases[i]; i++)
+		denied = denied || policy_is_denied(u->aliases[i]);
+	return denied;
+}
+
 static bool dependency_is_down(const struct unit *u, const struct world *w)
 {
 	for (size_t i = 0; i < u->n_dependencies; i++) {
@@ -77,7 +86,7 @@ static enum refusal ask_hard(
 		return REFUSAL_PENDING_JOB;
 	if (str_after_prefix(f->sub_state, "auto-restart"))
 		return REFUSAL_SYSTEMD_RESTARTS;
-	if (policy_is_denied(u->name))
+	if (policy_denies(u))
 		return REFUSAL_DENY_LIST;
 	if (is_frozen(u)) {
 		*ret_wake = now_ns + FROZEN_ASK_NS;

@@ -57,3 +57,5 @@ void policy_apply(struct unit *u, const struct decision *d, uint64_t now_ns);
 
 /* Names that are never acted upon: PID 1's own services, the bus, log-in, mendd itself. */
 bool policy_is_denied(const char *unit);
+/* The same of all its names. */
+bool policy_denies(const struct unit *u);

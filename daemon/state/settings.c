@@ -134,8 +134,18 @@ static bool pattern_matches(const char *pattern, const char *unit)
 	return str_eq(pattern, unit) || fnmatch(pattern, unit, FNM_NOESCAPE) == 0;
 }
 
+static bool matches_any(const char *pattern, const char *unit, char *const *aliases)
+{
+	if (pattern_matches(pattern, unit))
+		return true;
+	for (size_t i = 0; aliases && aliases[i]; i++)
+		if (pattern_matches(pattern, aliases[i]))
+			return true;
+	return false;
+}
+
 void unit_settings_merge(struct unit_settings *ret, const struct host_settings *host,
-	const struct unit_rule *own, const char *unit)
+	const struct unit_rule *own, const char *unit, char *const *aliases)
 {
 	unit_settings_init(ret);
 	if (own) {
@@ -143,14 +153,14 @@ void unit_settings_merge(struct unit_settings *ret, const struct host_settings *
 		memcpy(ret->error, own->values.error, sizeof(ret->error));
 	}
 	for (size_t i = 0; i < host->n_rules; i++)
-		if (pattern_matches(host->rules[i].pattern, unit))
+		if (matches_any(host->rules[i].pattern, unit, aliases))
 			apply(ret, &host->rules[i]);
 }
 
-bool host_settings_excludes(const struct host_settings *s, const char *unit)
+bool host_settings_excludes(const struct host_settings *s, const char *unit, char *const *aliases)
 {
 	for (size_t i = 0; i < s->n_excludes; i++)
-		if (pattern_matches(s->excludes[i], unit))
+		if (matches_any(s->excludes[i], unit, aliases))
 			return true;
 	return false;
 }

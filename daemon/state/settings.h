@@ -121,11 +121,14 @@ void host_settings_init(struct host_settings *s); /* defaults */
 void host_settings_done(struct host_settings *s);
 void unit_settings_init(struct unit_settings *s); /* defaults */
 
-/* The settings of one unit: defaults, then its own rule (NULL: none), then the host's, in order. */
+/*
+ * The settings of one unit: defaults, then its own rule (NULL: none), then the host's, in order.
+ * `aliases` are further names of it (NULL-terminated; NULL: none): a rule for any of them counts.
+ */
 void unit_settings_merge(struct unit_settings *ret, const struct host_settings *host,
-	const struct unit_rule *own, const char *unit);
+	const struct unit_rule *own, const char *unit, char *const *aliases);
 
-bool host_settings_excludes(const struct host_settings *s, const char *unit);
+bool host_settings_excludes(const struct host_settings *s, const char *unit, char *const *aliases);
 
 /* 0 or -ENOMEM. *ret is freed with host_settings_done(). */
 int host_settings_copy(struct host_settings *ret, const struct host_settings *s);

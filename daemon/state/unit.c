@@ -55,9 +55,32 @@ struct unit *unit_free(struct unit *u)
 	free(u->levels);
 	free(u->own_rule);
 	free(u->deaths);
+	unit_take_names(u, NULL);
 	free(u->name);
 	free(u);
 	return NULL;
+}
+
+static void free_names(char **names)
+{
+	for (size_t i = 0; names && names[i]; i++)
+		free(names[i]);
+	free(names);
+}
+
+void unit_take_names(struct unit *u, char **names)
+{
+	size_t n = 0;
+
+	free_names(u->aliases);
+	for (size_t i = 0; names && names[i]; i++)
+		if (str_eq(names[i], u->name))
+			free(names[i]);
+		else
+			names[n++] = names[i];
+	if (names)
+		names[n] = NULL;
+	u->aliases = names;
 }
 
 void unit_note_death(struct unit *u, const struct death *d)

@@ -121,7 +121,8 @@ struct probe_state {
 };
 
 struct unit {
-	char *name; /* owned */
+	char *name;     /* owned */
+	char **aliases; /* owned, NULL-terminated: its other names; NULL: none, or not read yet */
 	struct unit_settings settings;
 	struct unit_rule *own_rule; /* owned; its [X-Mendd], as last read; NULL: it has none */
 	struct unit_facts facts;
@@ -171,6 +172,9 @@ struct unit {
 /* The new unit, or NULL for lack of memory. */
 struct unit *unit_new(const char *name);
 struct unit *unit_free(struct unit *u);
+
+/* Takes over a NULL-terminated list of all its names (NULL: none); the list is then the unit's. */
+void unit_take_names(struct unit *u, char **names);
 
 /* Counts the death and remembers it. */
 void unit_note_death(struct unit *u, const struct death *d);

@@ -47,6 +47,20 @@ struct unit *world_unit(const struct world *w, const char *name)
 	return hash_get_str(&w->units, name);
 }
 
+struct unit *world_unit_by_any_name(const struct world *w, const char *name)
+{
+	struct unit *u = world_unit(w, name);
+	size_t cursor = 0;
+
+	if (u)
+		return u;
+	while ((u = hash_next(&w->units, &cursor)))
+		for (size_t i = 0; u->aliases && u->aliases[i]; i++)
+			if (str_eq(u->aliases[i], name))
+				return u;
+	return NULL;
+}
+
 struct unit *world_unit_add(struct world *w, const char *name)
 {
 	struct unit *u = world_unit(w, name);
@@ -68,7 +82,7 @@ struct unit *world_unit_add(struct world *w, const char *name)
 		errno = ENOMEM;
 		return NULL;
 	}
-	unit_settings_merge(&u->settings, &w->settings, NULL, name);
+	unit_settings_merge(&u->settings, &w->settings, NULL, name, NULL);
 	return u;
 }
 

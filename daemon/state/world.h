@@ -110,6 +110,8 @@ void world_done(struct world *w);
 
 /* NULL where it is not watched. */
 struct unit *world_unit(const struct world *w, const char *name);
+/* Also by a name that is an alias of the unit's. */
+struct unit *world_unit_by_any_name(const struct world *w, const char *name);
 /* Finds or makes it; NULL and errno: ENOSPC above the cap (counted), ENOMEM, EINVAL for a bad name.
  */
 struct unit *world_unit_add(struct world *w, const char *name);

@@ -8,12 +8,14 @@ test_ctl.py share. Both are called as
 import json
 import os
 import select
+import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
 import unittest
+from xml.sax.saxutils import escape
 
 HOST, MENDCTL, SOURCE = sys.argv[1:4]
 DEADLINE = 20
@@ -51,7 +53,7 @@ class Bus:
         self.mendctl = shutil.copy(MENDCTL, self.directory)
         config = os.path.join(self.directory, "bus.conf")
         with open(os.path.join(SOURCE, "tests/api/bus.conf.in")) as f:
-            text = f.read().replace("@directory@", self.directory).replace("@source@", SOURCE)
+            text = f.read().replace("@directory@", self.directory).replace("@source@", escape(SOURCE))
         with open(config, "w") as f:
             f.write(text)
         bus = self.start(["dbus-daemon", f"--config-file={config}", "--nofork",
@@ -62,7 +64,7 @@ class Bus:
         if polkit:
             # Its actions and rules are at fixed places: they are replaced in a namespace.
             script = (f"mount -t tmpfs -o mode=755 none {ACTIONS} && "
-                      f"cp {SOURCE}/data/org.mendd1.policy {ACTIONS} && "
+                      f"cp {shlex.quote(SOURCE)}/data/org.mendd1.policy {ACTIONS} && "
                       f"mount -t tmpfs -o mode=755 none {RULES} && "
                       f"cp {self.directory}/50-test.rules {RULES} && "
                       f"exec {POLKITD} --no-debug")

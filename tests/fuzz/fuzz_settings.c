@@ -67,8 +67,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	MUST(host.http_units_max >= 1 && host.http_units_max <= UNITS_MAX);
 	MUST(present || own.set == 0);
 	/* also with mistakes: each value alone is in its limits */
-	unit_settings_merge(&merged, &host, &own, "a.service");
+	unit_settings_merge(&merged, &host, &own, "a.service", NULL);
 	check_unit(&merged);
-	host_settings_excludes(&host, "a.service");
+	host_settings_excludes(&host, "a.service", NULL);
 	return 0;
 }

@@ -223,8 +223,16 @@ class Lab:
                 return
             time.sleep(0.02)
         with open(os.path.join(self.directory, "console"), encoding="utf-8", errors="replace") as f:
-            tail = f.read()[-2000:]
-        raise CannotBoot("the container did not boot:\n" + tail)
+            tail = f.read()[-2000:].strip()
+        raise CannotBoot("the container did not boot: " + self.why_not_booted() + (tail and "\n" + tail))
+
+    def why_not_booted(self):
+        status = self.nspawn.poll()
+        if status is not None:
+            return f"systemd-nspawn ended with status {status}"
+        if not self.leader:
+            return f"no systemd came up in it within {BOOT_DEADLINE:.0f} s"
+        return f"its systemd was still '{self.state() or 'silent'}' after {BOOT_DEADLINE:.0f} s"
 
     def find_leader(self):
         try:
@@ -259,8 +267,9 @@ class Lab:
 
 
 def enter_command(leader, command):
+    # Root and working directory are named because ours may be those of a chroot.
     return ["nsenter", "--target", str(leader), "--mount", "--uts", "--ipc", "--net", "--pid",
-            "--cgroup", "--", "/usr/bin/env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin",
+            "--cgroup", "--root", "--wd", "--", "/usr/bin/env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin",
             "LANG=C.UTF-8", "HOME=/root", "TERM=" + os.environ.get("TERM", "dumb"), *command]
 
 

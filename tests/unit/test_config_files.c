@@ -186,7 +186,7 @@ static void installed_file(void **state)
 	assert_int_equal(s.n_excludes, 0);
 	assert_int_equal(s.n_plugin_settings, 1);
 	unit_settings_init(&defaults);
-	unit_settings_merge(&got, &s, NULL, "a.service");
+	unit_settings_merge(&got, &s, NULL, "a.service", NULL);
 	assert_memory_equal(&got, &defaults, sizeof(got));
 }
 
@@ -248,7 +248,7 @@ static void own_rule(void **state)
 		struct host_settings host = {};
 		struct unit_settings u;
 
-		unit_settings_merge(&u, &host, &rule, "a.service");
+		unit_settings_merge(&u, &host, &rule, "a.service", NULL);
 		assert_int_equal(u.heal, HEAL_OBSERVE);
 		assert_string_equal(u.error, said);
 	}
@@ -290,8 +290,8 @@ static enum heal_mode best(int result, const char *said)
 		assert_string_equal(strbuf_text(&text), "");
 	else if (!strstr(strbuf_text(&text), said))
 		fail_msg("'%s' is not in: %s", said, strbuf_text(&text));
-	unit_settings_merge(&u, &s, NULL, "a.service");
-	return host_settings_excludes(&s, "x.service") ? HEAL_MODE_COUNT : u.heal;
+	unit_settings_merge(&u, &s, NULL, "a.service", NULL);
+	return host_settings_excludes(&s, "x.service", NULL) ? HEAL_MODE_COUNT : u.heal;
 }
 
 #define ENABLED "/etc/mendd/mendd.conf.d/80-mendctl.conf"
@@ -450,7 +450,7 @@ static enum heal_mode loaded_heal(const char *unit)
 	struct unit_settings u;
 
 	load(&s, 0, "");
-	unit_settings_merge(&u, &s, NULL, unit);
+	unit_settings_merge(&u, &s, NULL, unit, NULL);
 	return u.heal;
 }
 

@@ -36,11 +36,11 @@ static void host_keys(void **state)
 	assert_int_equal(s.units_max, 100);
 	assert_int_equal(s.http_units_max, 64);
 	assert_int_equal(s.n_excludes, 3);
-	assert_true(host_settings_excludes(&s, "a.service"));
-	assert_true(host_settings_excludes(&s, "b@1.service"));
-	assert_true(host_settings_excludes(&s, "c.service"));
-	assert_false(host_settings_excludes(&s, "a"));
-	assert_false(host_settings_excludes(&s, "aa.service"));
+	assert_true(host_settings_excludes(&s, "a.service", NULL));
+	assert_true(host_settings_excludes(&s, "b@1.service", NULL));
+	assert_true(host_settings_excludes(&s, "c.service", NULL));
+	assert_false(host_settings_excludes(&s, "a", NULL));
+	assert_false(host_settings_excludes(&s, "aa.service", NULL));
 	assert_int_equal(s.n_plugin_settings, 3);
 	assert_string_equal(s.plugin_settings[0].plugin, "tcp");
 	assert_string_equal(s.plugin_settings[0].key, "Port");
@@ -91,7 +91,7 @@ static void unit_keys(void **state)
 	assert_string_equal(strbuf_text(&said), "");
 	assert_true(present);
 	assert_int_equal(rule.set, (1 << 24) - 1);
-	unit_settings_merge(&u, &host, &rule, "x.service");
+	unit_settings_merge(&u, &host, &rule, "x.service", NULL);
 	assert_int_equal(u.heal, HEAL_RESTART);
 	assert_int_equal(u.severity, SEVERITY_CRITICAL);
 	assert_int_equal(u.budget[0].count, 3);
@@ -140,19 +140,19 @@ static void http_values(void **state)
 		0);
 	assert_string_equal(strbuf_text(&said), "");
 	for (int i = 0; i < 2; i++) {
-		unit_settings_merge(&u, &s, NULL, i ? "zero.service" : "off.service");
+		unit_settings_merge(&u, &s, NULL, i ? "zero.service" : "off.service", NULL);
 		assert_int_equal(u.http, i ? HTTP_MODE_AUTO : HTTP_MODE_NO);
 		assert_true(u.http_error_ratio == 0);
 		assert_int_equal(u.http_latency_p99_ns, 0);
 		assert_int_equal(u.hang_after_ns, 0);
 		assert_int_equal(u.http_routes, 0);
 	}
-	unit_settings_merge(&u, &s, NULL, "one.service");
+	unit_settings_merge(&u, &s, NULL, "one.service", NULL);
 	assert_int_equal(u.http, HTTP_MODE_YES);
 	assert_int_equal(u.http_routes, 1);
 	assert_false(u.http_latency_heal);
 	assert_string_equal(u.probe, "tcp://db-1.example:5432");
-	unit_settings_merge(&u, &s, NULL, "most.service");
+	unit_settings_merge(&u, &s, NULL, "most.service", NULL);
 	assert_int_equal(u.http_routes, HTTP_ROUTES_MAX);
 	assert_string_equal(u.probe, "https://localhost:8443/");
 	assert_int_equal(u.start_grace_ns, 0);
@@ -199,7 +199,7 @@ static void unit_defaults_come_back(void **state)
 	own.values.http_latency_heal = true;
 	assert_int_equal(parse_host(&s, &said, text), 0);
 	assert_string_equal(strbuf_text(&said), "");
-	unit_settings_merge(&got, &s, &own, "a.service");
+	unit_settings_merge(&got, &s, &own, "a.service", NULL);
 	assert_int_equal(got.heal, defaults.heal);
 	assert_int_equal(got.severity, defaults.severity);
 	assert_memory_equal(got.budget, defaults.budget, sizeof(got.budget));
@@ -523,7 +523,7 @@ static void merging(void **state)
 	assert_int_equal(parse_host(&s, &said, text), 0);
 	assert_string_equal(strbuf_text(&said), "");
 	/* the host wins over the unit's own, later rules over earlier ones, key by key */
-	unit_settings_merge(&u, &s, &own, "a.service");
+	unit_settings_merge(&u, &s, &own, "a.service", NULL);
 	assert_int_equal(u.heal, HEAL_OBSERVE);
 	assert_int_equal(u.severity, SEVERITY_WARNING);
 	assert_int_equal(u.check_failures, 9);
@@ -531,14 +531,14 @@ static void merging(void **state)
 	assert_string_equal(u.check, "own");
 	assert_string_equal(u.error, "trouble");
 	/* another unit */
-	unit_settings_merge(&u, &s, NULL, "z.service");
+	unit_settings_merge(&u, &s, NULL, "z.service", NULL);
 	assert_int_equal(u.heal, HEAL_OBSERVE);
 	assert_int_equal(u.severity, SEVERITY_INFO);
 	assert_string_equal(u.error, "");
 	/* a backslash is an ordinary character of unit names */
-	unit_settings_merge(&u, &s, NULL, "b\\x2dc.service");
+	unit_settings_merge(&u, &s, NULL, "b\\x2dc.service", NULL);
 	assert_int_equal(u.probation_ns, 3 * 3600 * S);
-	unit_settings_merge(&u, &s, NULL, "bx2dc.service");
+	unit_settings_merge(&u, &s, NULL, "bx2dc.service", NULL);
 	assert_int_not_equal(u.probation_ns, 3 * 3600 * S);
 }
 
@@ -565,9 +565,9 @@ static void literal_patterns(void **state)
 		strbuf_addf(&text, "[Unit %s]\nHeal=restart\n", pattern);
 		assert_int_equal(parse_host(&s, &said, text.data), 0);
 		CHECK_ROW(said.len == 0, rows[i].unit);
-		unit_settings_merge(&u, &s, NULL, rows[i].unit);
+		unit_settings_merge(&u, &s, NULL, rows[i].unit, NULL);
 		CHECK_ROW(u.heal == HEAL_RESTART, rows[i].unit);
-		unit_settings_merge(&u, &s, NULL, "abc.service");
+		unit_settings_merge(&u, &s, NULL, "abc.service", NULL);
 		CHECK_ROW(u.heal == HEAL_OBSERVE, rows[i].unit);
 	}
 	{
