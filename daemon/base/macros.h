@@ -20,8 +20,17 @@
 #define _unused_ __attribute__((unused))
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
-#define MIN(a, b) ((a) < (b) ? (a) : (b))
-#define MAX(a, b) ((a) > (b) ? (a) : (b))
+
+/* Each argument is evaluated once. The names are unique, so that they nest under -Wshadow. */
+#define MIN(a, b) PICK_(__COUNTER__, a, <, b)
+#define MAX(a, b) PICK_(__COUNTER__, a, >, b)
+#define PICK_(n, a, less, b) PICK_UNIQUE_(n, a, less, b)
+#define PICK_UNIQUE_(n, a, less, b)               \
+	({                                        \
+		__auto_type _a##n = (a);          \
+		__auto_type _b##n = (b);          \
+		_a##n less _b##n ? _a##n : _b##n; \
+	})
 
 #define TAKE_PTR(p)                        \
 	({                                 \

@@ -20,7 +20,7 @@ void fdstore_receive(struct fdstore *s)
 
 	*s = (struct fdstore) {};
 	if (n > 0)
-		s->entries = calloc(MIN((size_t)n, FDSTORE_MAX), sizeof(*s->entries));
+		s->entries = calloc(MIN((size_t)n, (size_t)FDSTORE_MAX), sizeof(*s->entries));
 	for (int i = 0; i < n; i++) {
 		int fd = SD_LISTEN_FDS_START + i;
 

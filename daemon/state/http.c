@@ -336,7 +336,8 @@ struct http_view http_view(const struct http_state *s, unsigned int seconds)
 	const struct http_window *w = s ? s->window : NULL;
 	uint64_t from = UINT64_MAX, to = 0, unserved = 0;
 
-	for (uint64_t i = 1; w && i <= MIN(w->n, (uint64_t)MIN(seconds, HTTP_SECONDS)); i++) {
+	for (uint64_t i = 1;
+		w && i <= MIN(w->n, (uint64_t)MIN(seconds, (unsigned int)HTTP_SECONDS)); i++) {
 		const struct http_second *x = &w->seconds[(w->n - i) % HTTP_SECONDS];
 
 		from = MIN(from, x->from_ns);
@@ -384,7 +385,8 @@ static uint64_t quantile(const struct http_window *w,
 	const uint64_t *bounds = bounds_ns();
 	double rank, below = 0;
 
-	for (uint64_t i = 1; w && i <= MIN(w->n, (uint64_t)MIN(seconds, HTTP_HISTOGRAM_SECONDS));
+	for (uint64_t i = 1;
+		w && i <= MIN(w->n, (uint64_t)MIN(seconds, (unsigned int)HTTP_HISTOGRAM_SECONDS));
 		i++) {
 		const uint32_t *histogram = histograms[(w->n - i) % HTTP_HISTOGRAM_SECONDS];
 
