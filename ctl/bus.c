@@ -193,10 +193,19 @@ int bus_units(struct ctl *c, json_t **ret)
 	return 0;
 }
 
+/* Without ".service", which would make all names alike; owned by the caller. */
+static char *stem(const char *name)
+{
+	size_t n = strlen(name);
+
+	return strndup(name, str_has_suffix(name, ".service") ? n - strlen(".service") : n);
+}
+
 /* "Did you mean": asked for here and not in the daemon, whose time belongs to the services. */
 static void suggest_unit(struct ctl *c, const char *name)
 {
-	_cleanup_free_ const char **names = NULL;
+	_cleanup_free_ char **names = NULL;
+	_cleanup_free_ char *asked = stem(name);
 	const char *near;
 	json_t *list = NULL;
 	size_t n;
@@ -206,10 +215,12 @@ static void suggest_unit(struct ctl *c, const char *name)
 	n = json_array_size(list);
 	names = calloc(n + 1, sizeof(*names));
 	for (size_t i = 0; names && i < n; i++)
-		names[i] = get_text(json_array_get(list, i), "name");
-	near = names ? str_nearest(name, names, n) : NULL;
+		names[i] = stem(get_text(json_array_get(list, i), "name"));
+	near = names && asked ? str_nearest(asked, (const char *const *)names, n) : NULL;
 	if (near)
-		complain("Did you mean %s?", near);
+		complain("Did you mean %s.service?", near);
+	for (size_t i = 0; names && i < n; i++)
+		free(names[i]);
 	json_decref(list);
 }
 

@@ -39,7 +39,7 @@ struct ctl {
 	const char *format;
 	uint64_t for_usec; /* 0: not given */
 	uint32_t lines;    /* 0: not given */
-	bool batch;
+	bool batch, follow;
 	uint64_t delay_usec; /* 0: not given */
 	const char *sort;    /* NULL: not given; borrowed */
 };
@@ -55,6 +55,7 @@ enum {
 	OPTION_DELAY = 1 << 6,
 	OPTION_BATCH = 1 << 7,
 	OPTION_SORT = 1 << 8,
+	OPTION_FOLLOW = 1 << 9,
 };
 
 struct verb {
@@ -71,6 +72,10 @@ extern const struct verb verbs[];
 extern const size_t n_verbs;
 
 int verb_status(struct ctl *c, int argc, char **argv);
+int verb_list(struct ctl *c, int argc, char **argv);
+int verb_logs(struct ctl *c, int argc, char **argv);
+int verb_help(struct ctl *c, int argc, char **argv);
+int verb_version(struct ctl *c, int argc, char **argv);
 int verb_show(struct ctl *c, int argc, char **argv);
 int verb_explain(struct ctl *c, int argc, char **argv);
 int verb_incidents(struct ctl *c, int argc, char **argv);
@@ -93,6 +98,8 @@ int verb_plugins(struct ctl *c, int argc, char **argv);
 /* help.c */
 void print_help(void);
 void print_verb_help(const struct verb *v);
+/* NULL: there is none of that name; said. */
+const struct verb *find_verb(const char *name);
 
 /* bus.c. All return 0, or an exit code after having said why on stderr. */
 int bus_open(struct ctl *c);
@@ -175,6 +182,9 @@ int table_add(struct table *t, const char *const *cells);
 /* Of the last added row. */
 void table_color(struct table *t, size_t column, enum color color);
 int table_print(struct table *t);
+
+/* show.c: how much of its restart budget a unit has used, from an answer of Explain(). */
+void print_budget(const json_t *explained);
 
 /* report.c: an incident for people. */
 void report_text(const struct ctl *c, const json_t *incident);

@@ -9,6 +9,9 @@ const struct verb verbs[] = {
 		"HTTP, sockets.\n"
 		"The table leaves out units that are not running and not meant to; -a has them too.\n",
 		0, -1, OPTION_ALL, verb_status },
+	{ "list", "", "List the watched units, who needs somebody first",
+		"As the table of status, without what stands above it. -a has inactive units too.\n",
+		0, 0, OPTION_ALL, verb_list },
 	{ "show", "UNIT…", "Show all properties of units, for programs",
 		"One Name=Value a line. Times are microseconds since the epoch.\n", 1, -1, 0,
 		verb_show },
@@ -21,6 +24,9 @@ const struct verb verbs[] = {
 		"ID may be its beginning, at least four characters. --format= is text, json or\n"
 		"markdown, which is a postmortem to be completed by people.\n",
 		1, 1, OPTION_FORMAT, verb_incident },
+	{ "logs", "UNIT…", "Show the journal of units, with mendd's own lines among theirs",
+		"Runs journalctl with --unit= for each; -n and -f are handed on to it.\n", 1, -1,
+		OPTION_LINES | OPTION_FOLLOW, verb_logs },
 	{ "events", "[UNIT…]", "Follow what happens, one line each",
 		"Ends with Ctrl+C, or after -n lines.\n", 0, -1, OPTION_LINES, verb_events },
 	{ "top", "[UNIT…]", "Watch the HTTP of units live",
@@ -52,7 +58,8 @@ const struct verb verbs[] = {
 	{ "reset", "UNIT…", "Forget back-off and used-up budget of a unit", "", 1, -1, 0,
 		verb_reset },
 	{ "reload", "", "Read the configuration again",
-		"On a mistake the old configuration stays.\n", 0, 0, 0, verb_reload },
+		"Each mistake is told; what has none is in use all the same.\n", 0, 0, 0,
+		verb_reload },
 	{ "metrics", "", "Print the metrics", "--format= is text (the default) or openmetrics.\n",
 		0, 0, OPTION_FORMAT, verb_metrics },
 	{ "check-config", "[FILE…]", "Look for mistakes in the configuration",
@@ -67,26 +74,61 @@ const struct verb verbs[] = {
 		"Each line is ok, degraded or missing, with what to do about it.\n", 0, 0, 0,
 		verb_doctor },
 	{ "plugins", "", "List plugins and why any was set aside", "", 0, 0, 0, verb_plugins },
+	{ "help", "[VERB]", "Show the verbs, or what one of them does", "", 0, 1, 0, verb_help },
+	{ "version", "", "Show the version of mendctl, and of mendd where it runs", "", 0, 0, 0,
+		verb_version },
 };
 const size_t n_verbs = ARRAY_SIZE(verbs);
 
-static const char options_text[] =
-	"Options, before or behind the verb:\n"
+static const char common_options[] =
 	"  -h, --help            This text, or that of the verb\n"
 	"      --version         The version\n"
 	"      --json=MODE       pretty, short or off: JSON instead of text\n"
 	"      --no-legend       Neither header nor hints\n"
 	"      --no-pager        Do not pipe the output into a pager\n"
-	"  -q, --quiet           Print only what was asked for and errors\n"
-	"      --for=SPAN        How long, as 5min or \"1h 30min\"\n"
-	"      --reason=TEXT     Why; it is written down\n"
-	"      --format=FORMAT   Form of an incident or of the metrics\n"
-	"  -a, --all             Also units that are inactive, or without HTTP\n"
-	"  -n, --lines=N         At most so many lines\n"
-	"      --iterations=N    End after so many refreshes (-n)\n"
-	"  -d, --delay=SPAN      Time between refreshes, 1s if not given\n"
-	"  -b, --batch           Plain text for each refresh; needs no terminal\n"
-	"      --sort=KEY        Order of the live table\n";
+	"  -q, --quiet           Print only what was asked for and errors\n";
+
+static const struct {
+	unsigned int option;
+	const char *text;
+} other_options[] = {
+	{ OPTION_FOR, "      --for=SPAN        How long, as 5min or \"1h 30min\"\n" },
+	{ OPTION_REASON, "      --reason=TEXT     Why; it is written down\n" },
+	{ OPTION_FORMAT, "      --format=FORMAT   Form of an incident or of the metrics\n" },
+	{ OPTION_ALL, "  -a, --all             Also units that are inactive, or without HTTP\n" },
+	{ OPTION_LINES, "  -n, --lines=N         At most so many lines\n" },
+	{ OPTION_FOLLOW, "  -f, --follow          Go on with what comes\n" },
+	{ OPTION_ITERATIONS, "      --iterations=N    End after so many refreshes (-n)\n" },
+	{ OPTION_DELAY, "  -d, --delay=SPAN      Time between refreshes, 1s if not given\n" },
+	{ OPTION_BATCH,
+		"  -b, --batch           Plain text for each refresh; needs no terminal\n" },
+	{ OPTION_SORT, "      --sort=KEY        Order of the live table\n" },
+};
+
+const struct verb *find_verb(const char *name)
+{
+	const char *names[64], *near;
+	size_t n = MIN(n_verbs, ARRAY_SIZE(names));
+
+	for (size_t i = 0; i < n; i++) {
+		if (str_eq(verbs[i].name, name))
+			return &verbs[i];
+		names[i] = verbs[i].name;
+	}
+	near = str_nearest(name, names, n);
+	if (near)
+		complain("Unknown verb %s. Did you mean %s?", name, near);
+	else
+		complain("Unknown verb %s. 'mendctl --help' lists them.", name);
+	return NULL;
+}
+
+static void print_options(unsigned int options)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(other_options); i++)
+		if (options & other_options[i].option)
+			fputs(other_options[i].text, stdout);
+}
 
 void print_help(void)
 {
@@ -102,8 +144,10 @@ void print_help(void)
 		snprintf(usage, sizeof(usage), "%s %s", verbs[i].name, verbs[i].arguments);
 		printf("  %-*s%s\n", 24 + wide, usage, verbs[i].summary);
 	}
-	printf("\n%s\n", options_text);
-	fputs("\".service\" may be left out of unit names.\n\n"
+	printf("\nOptions, before or behind the verb:\n%s", common_options);
+	fputs("Options of some verbs ('mendctl help VERB'):\n", stdout);
+	print_options(~0u);
+	fputs("\n\".service\" may be left out of unit names.\n\n"
 	      "Exit status: 0 all is well, 1 something is not, 2 usage, 3 unit not watched,\n"
 	      "4 mendd is not running.\n\nSee mendctl(1).\n",
 		stdout);
@@ -111,6 +155,36 @@ void print_help(void)
 
 void print_verb_help(const struct verb *v)
 {
-	printf("mendctl %s%s%s\n\n%s.\n%s\n%s", v->name, *v->arguments ? " " : "", v->arguments,
-		v->summary, v->help, options_text);
+	printf("mendctl %s%s%s\n\n%s.\n%s\nOptions:\n", v->name, *v->arguments ? " " : "",
+		v->arguments, v->summary, v->help);
+	print_options(v->options);
+	fputs(common_options, stdout);
+}
+
+int verb_help(struct ctl *c, int argc, char **argv)
+{
+	const struct verb *v = argc > 0 ? find_verb(argv[0]) : NULL;
+
+	if (argc > 0 && !v)
+		return EXIT_USAGE;
+	if (v)
+		print_verb_help(v);
+	else
+		print_help();
+	return EXIT_HEALTHY;
+}
+
+/* Without a daemon it says its own version all the same. */
+int verb_version(struct ctl *c, int argc, char **argv)
+{
+	json_t *m = NULL;
+
+	puts("mendctl " MENDD_VERSION);
+	if (bus_properties(c, &m, BUS_PATH, BUS_MANAGER) != 0)
+		return EXIT_NO_DAEMON;
+	fputs("mendd ", stdout);
+	put_clean(stdout, get_text(m, "Version"));
+	putchar('\n');
+	json_decref(m);
+	return EXIT_HEALTHY;
 }

@@ -47,8 +47,12 @@ int verb_incidents(struct ctl *c, int argc, char **argv)
 	int r;
 
 	r = name ? bus_call_json(c, &list, "ListIncidents", "su", name, c->lines) : out_of_memory();
-	if (r != 0)
+	if (r == 0 && *name && json_array_size(list) == 0)
+		r = bus_call(c, NULL, BUS_PATH, BUS_MANAGER, "GetUnit", "s", name);
+	if (r != 0) {
+		json_decref(list);
 		return r;
+	}
 	json_array_foreach (list, n, i)
 		open |= get_bool(i, "open");
 	if (c->json != JSON_OFF) {

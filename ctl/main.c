@@ -38,6 +38,7 @@ static const struct option options[] = {
 	{ "iterations", required_argument, NULL, ARG_ITERATIONS },
 	{ "delay", required_argument, NULL, 'd' },
 	{ "batch", no_argument, NULL, 'b' },
+	{ "follow", no_argument, NULL, 'f' },
 	{ "sort", required_argument, NULL, ARG_SORT },
 	{},
 };
@@ -187,6 +188,10 @@ static int take_option(struct ctl *c, struct request *q, int option)
 		q->options |= OPTION_BATCH;
 		c->batch = true;
 		return 0;
+	case 'f':
+		q->options |= OPTION_FOLLOW;
+		c->follow = true;
+		return 0;
 	case ARG_SORT:
 		q->options |= OPTION_SORT;
 		c->sort = optarg;
@@ -196,28 +201,10 @@ static int take_option(struct ctl *c, struct request *q, int option)
 	}
 }
 
-static const struct verb *find_verb(const char *name)
-{
-	const char *names[64], *near;
-	size_t n = MIN(n_verbs, ARRAY_SIZE(names));
-
-	for (size_t i = 0; i < n; i++) {
-		if (str_eq(verbs[i].name, name))
-			return &verbs[i];
-		names[i] = verbs[i].name;
-	}
-	near = str_nearest(name, names, n);
-	if (near)
-		complain("Unknown verb %s. Did you mean %s?", name, near);
-	else
-		complain("Unknown verb %s. 'mendctl --help' lists them.", name);
-	return NULL;
-}
-
 static int check_usage(const struct verb *v, const struct request *q, int argc)
 {
 	static const char *const names[] = { "--for=", "--reason=", "--format=", "--lines=",
-		"--all", "--iterations=", "--delay=", "--batch", "--sort=" };
+		"--all", "--iterations=", "--delay=", "--batch", "--sort=", "--follow" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 		if (q->options & ~v->options & (1u << i)) {
@@ -238,7 +225,7 @@ static int run(struct ctl *c, int argc, char **argv)
 	int option, r;
 
 	opterr = 0;
-	while ((option = getopt_long(argc, argv, ":haqbn:d:", options, NULL)) >= 0) {
+	while ((option = getopt_long(argc, argv, ":haqbfn:d:", options, NULL)) >= 0) {
 		r = option == '?' || option == ':' ? unknown_option(argc, argv, option == ':')
 						   : take_option(c, &q, option);
 		if (r != 0)

@@ -75,17 +75,20 @@ static void line(const char *key, const char *value)
 	putchar('\n');
 }
 
-static void print_budget(const json_t *e)
+void print_budget(const json_t *explained)
 {
 	const json_t *window;
 	char span[TIME_SIZE];
 	size_t i;
 
-	printf("%12s: %" PRIu64 " restarts left", "Budget", get_number(e, "budget_remaining"));
-	json_array_foreach (json_object_get(e, "budget"), i, window)
-		printf("%s%" PRIu64 " in %s", i ? ", " : " (", get_number(window, "count"),
-			format_span(get_number(window, "window_usec"), span));
-	puts(i ? ")" : "");
+	printf("%12s: ", "Budget");
+	json_array_foreach (json_object_get(explained, "budget"), i, window)
+		printf("%s%" PRIu64 " of %" PRIu64 " restarts in %s%s", i ? ", " : "used ",
+			get_number(window, "used"), get_number(window, "count"),
+			format_span(get_number(window, "window_usec"), span),
+			str_eq(get_text(window, "of"), "systemd") ? " (systemd's start limit)"
+								  : "");
+	puts(i ? "" : "no limit");
 }
 
 static void print_alerts(const struct ctl *c, const json_t *alerts)

@@ -117,41 +117,119 @@ static void healing_cell(const json_t *unit, char *ret, size_t size)
 		snprintf(ret, size, "%s: %s", mode, state);
 }
 
+/* How much a unit needs somebody to look at it: the least first. */
+static int rank(const char *health)
+{
+	static const char *const order[] = { "unhealthy", "unknown", "healthy", "inactive" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(order); i++)
+		if (str_eq(order[i], health))
+			return (int)i;
+	return 1; /* a word of a newer daemon */
+}
+
+static int compare_units(const void *a, const void *b)
+{
+	const json_t *x = *(const json_t *const *)a, *y = *(const json_t *const *)b;
+	int d = rank(get_text(x, "health")) - rank(get_text(y, "health"));
+
+	return d ? d : strcmp(get_text(x, "name"), get_text(y, "name"));
+}
+
+/* Of a unit that is not well, why; asked for one by one, because few are not. */
+static void add_reason(struct ctl *c, json_t *unit)
+{
+	_cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+	const char *reason;
+
+	if (rank(get_text(unit, "health")) > 1 ||
+		bus_call(c, &m, get_text(unit, "path"), "org.freedesktop.DBus.Properties", "Get",
+			"ss", BUS_UNIT, "HealthReason") != 0 ||
+		sd_bus_message_read(m, "v", "s", &reason) < 0)
+		return;
+	json_object_set_new(unit, "reason", json_string(reason));
+}
+
+/* The same rows, who needs somebody first, and with their reasons. */
+static int order_units(struct ctl *c, json_t **list)
+{
+	size_t n = json_array_size(*list), i;
+	json_t **rows = calloc(n + 1, sizeof(*rows)), *ordered = json_array(), *unit;
+
+	if (!rows || !ordered) {
+		free(rows);
+		json_decref(ordered);
+		return out_of_memory();
+	}
+	json_array_foreach (*list, i, unit)
+		rows[i] = unit;
+	qsort(rows, n, sizeof(*rows), compare_units);
+	for (i = 0; i < n; i++) {
+		add_reason(c, rows[i]);
+		json_array_append(ordered, rows[i]);
+	}
+	free(rows);
+	json_decref(*list);
+	*list = ordered;
+	return 0;
+}
+
+static int add_row(struct table *t, const json_t *unit)
+{
+	const char *health = get_text(unit, "health"), *cause = get_text(unit, "cause");
+	char healing[64], restarts[24], since[TIME_SIZE];
+
+	healing_cell(unit, healing, sizeof(healing));
+	snprintf(restarts, sizeof(restarts), "%" PRIu64, get_number(unit, "restarts"));
+	if (table_add(t, (const char *const[]) { get_text(unit, "name"), health, healing,
+				 str_eq(cause, "none") ? "" : cause, restarts,
+				 format_relative(get_number(unit, "since_usec"), since),
+				 get_text(unit, "reason") }) < 0)
+		return -ENOMEM;
+	table_color(t, 1, health_color(health));
+	return 0;
+}
+
 static int print_table(const struct ctl *c, const json_t *list)
 {
 	static const char *const columns[] = { "UNIT", "HEALTH", "HEALING", "CAUSE", "RESTARTS",
-		"SINCE" };
+		"SINCE", "REASON" };
 	struct table *t = table_new(c, columns, ARRAY_SIZE(columns));
 	const json_t *unit;
 	size_t i, hidden = 0;
+	int r = t ? 0 : -ENOMEM;
 
-	if (!t)
-		return out_of_memory();
 	json_array_foreach (list, i, unit) {
-		const char *health = get_text(unit, "health"), *cause = get_text(unit, "cause");
-		char healing[64], restarts[24], since[TIME_SIZE];
-
-		if (!c->all && str_eq(health, "inactive")) {
+		if (!c->all && str_eq(get_text(unit, "health"), "inactive"))
 			hidden++;
-			continue;
-		}
-
-		healing_cell(unit, healing, sizeof(healing));
-		snprintf(restarts, sizeof(restarts), "%" PRIu64, get_number(unit, "restarts"));
-		if (table_add(t, (const char *const[]) { get_text(unit, "name"), health, healing,
-					 str_eq(cause, "none") ? "" : cause, restarts,
-					 format_relative(get_number(unit, "since_usec"), since) }) <
-			0) {
-			table_free(t);
-			return out_of_memory();
-		}
-		table_color(t, 1, health_color(health));
+		else if (r >= 0)
+			r = add_row(t, unit);
 	}
-	table_print(t);
+	if (r >= 0)
+		table_print(t);
 	table_free(t);
+	if (r < 0)
+		return out_of_memory();
 	if (hidden > 0 && c->legend && !c->quiet)
 		printf("\n%zu inactive units are not shown; --all shows them.\n", hidden);
 	return 0;
+}
+
+int verb_list(struct ctl *c, int argc, char **argv)
+{
+	json_t *list = NULL;
+	int r = bus_units(c, &list);
+
+	if (r == 0)
+		r = order_units(c, &list);
+	if (r == 0 && c->json != JSON_OFF) {
+		r = print_json(c, list);
+	} else if (r == 0) {
+		pager_open(c);
+		r = print_table(c, list);
+	}
+	json_decref(list);
+	return r;
 }
 
 static int status_host(struct ctl *c)
@@ -165,6 +243,8 @@ static int status_host(struct ctl *c)
 	r = bus_properties(c, &m, BUS_PATH, BUS_MANAGER);
 	if (r == 0)
 		r = bus_units(c, &list);
+	if (r == 0)
+		r = order_units(c, &list);
 	if (r != 0)
 		goto finish;
 	bad = get_number(m, "NIncidentsOpen") > 0;
@@ -217,15 +297,14 @@ static void print_exit(const json_t *u)
 	}
 }
 
-static void print_counts(const json_t *u)
+static void print_counts(const json_t *u, const json_t *explained)
 {
 	const json_t *n = json_object_get(u, "NRestarts");
 
 	label("Restarts");
-	printf("%" PRIu64 " by mendd, %" PRIu64 " by systemd, %" PRIu64
-	       " by others; the budget allows %" PRIu64 " more now\n",
-		get_number(n, "mendd"), get_number(n, "systemd"), get_number(n, "other"),
-		get_number(u, "BudgetRemaining"));
+	printf("%" PRIu64 " by mendd, %" PRIu64 " by systemd, %" PRIu64 " by others\n",
+		get_number(n, "mendd"), get_number(n, "systemd"), get_number(n, "other"));
+	print_budget(explained);
 }
 
 static void print_sockets(const json_t *u)
@@ -302,7 +381,7 @@ static void print_unit(const struct ctl *c, const json_t *u, const json_t *expla
 		printf(" (%s; mendctl incident %.8s)\n",
 			get_bool(u, "IncidentOpen") ? "open" : "closed", get_text(u, "IncidentID"));
 	}
-	print_counts(u);
+	print_counts(u, explained);
 	if (*get_text(u, "CheckStatus")) {
 		label("Check");
 		put_clean(stdout, get_text(u, "CheckStatus"));

@@ -2,21 +2,9 @@
 /* Times, spans and sizes as people write them. */
 #include "ctl.h"
 #include "../daemon/base/clock.h"
+#include "../daemon/base/span.h"
 
 #include <inttypes.h>
-
-static const struct {
-	const char *name;
-	uint64_t usec;
-} units[] = {
-	{ "w", 7 * 24 * 3600 * USEC_PER_SEC },
-	{ "d", 24 * 3600 * USEC_PER_SEC },
-	{ "h", 3600 * USEC_PER_SEC },
-	{ "min", 60 * USEC_PER_SEC },
-	{ "s", USEC_PER_SEC },
-	{ "ms", 1000 },
-	{ "us", 1 },
-};
 
 static const char *format_local(uint64_t usec, bool exact, char buf[TIME_SIZE])
 {
@@ -44,23 +32,7 @@ const char *format_time_exact(uint64_t usec, char buf[TIME_SIZE])
 
 const char *format_span(uint64_t usec, char buf[TIME_SIZE])
 {
-	size_t n = 0, parts = 0;
-
-	buf[0] = '\0';
-	for (size_t i = 0; i < ARRAY_SIZE(units) && parts < 2; i++) {
-		uint64_t v = usec / units[i].usec;
-
-		if (v == 0) {
-			if (parts > 0)
-				break; /* "1h", not "1h 3s" */
-			continue;
-		}
-		n += (size_t)snprintf(buf + n, TIME_SIZE - n, "%s%" PRIu64 "%s", parts ? " " : "",
-			v, units[i].name);
-		usec %= units[i].usec;
-		parts++;
-	}
-	return parts ? buf : strcpy(buf, "0s");
+	return span_format(usec, buf);
 }
 
 const char *format_relative(uint64_t usec, char buf[TIME_SIZE])

@@ -65,6 +65,8 @@ struct top {
 enum top_column top_sort_parse(const char *s);
 /* Makes the rows of a new answer, which is taken over. 0 or -ENOMEM. */
 int top_take(struct top *t, json_t *answer);
+/* Of its name without ".service", which all have. */
+size_t top_name_length(const struct top_row *row);
 void top_sort(struct top *t);
 /* A sentence where there are no rows. */
 const char *top_nothing(const struct top *t, char buf[TIME_SIZE * 2]);

@@ -73,6 +73,13 @@ static void fill_row(struct top_row *row, const json_t *unit)
 	str_copy_clean(row->cells[TOP_HEALTH], TOP_CELL_SIZE, get_text(unit, "Health"));
 }
 
+size_t top_name_length(const struct top_row *row)
+{
+	size_t length = strlen(row->name);
+
+	return str_has_suffix(row->name, ".service") ? length - strlen(".service") : length;
+}
+
 int top_take(struct top *t, json_t *answer)
 {
 	struct top_row *rows = calloc(json_array_size(answer) + 1, sizeof(*rows));

@@ -104,12 +104,13 @@ static attr_t color_of(const struct top *t, enum color color)
 	}
 }
 
-static struct layout lay_out(void)
+/* Figures stand beside the names, however wide the terminal is. */
+static struct layout lay_out(const struct top *t)
 {
 	static const enum top_column dispensable[] = { TOP_P50, TOP_RESTARTS, TOP_P95, TOP_QUEUE,
 		TOP_OLDEST, TOP_HEALTH, TOP_P99, TOP_ERRORS, TOP_IN_FLIGHT, TOP_RATE };
 	struct layout l;
-	int left = COLS;
+	int left = COLS, longest = top_columns[TOP_UNIT].width;
 
 	for (unsigned int i = 0; i < TOP_COLUMNS; i++) {
 		l.shown[i] = true;
@@ -119,17 +120,17 @@ static struct layout lay_out(void)
 		l.shown[dispensable[i]] = false;
 		left += top_columns[dispensable[i]].width + 1;
 	}
-	l.name_width = MAX(left, 1);
+	for (size_t i = 0; i < t->n_rows; i++)
+		longest = MAX(longest, (int)top_name_length(&t->rows[i]));
+	l.name_width = MAX(MIN(left, longest), 1);
 	return l;
 }
 
 /* The unit without ".service", which all have; cut where it is longer than the column. */
 static void draw_name(int y, const struct top_row *row, int width)
 {
-	size_t length = strlen(row->name);
+	size_t length = top_name_length(row);
 
-	if (str_has_suffix(row->name, ".service"))
-		length -= strlen(".service");
 	if (length <= (size_t)width) {
 		mvaddnstr(y, 0, row->name, (int)length);
 		return;
@@ -208,7 +209,7 @@ void top_screen_draw(struct top *t)
 	static const char keys[] =
 		"q quit  r rate  e errors  p P99  u queue  i in flight  o oldest  n name";
 	int page = top_screen_page(), last = MAX((int)t->n_rows - page, 0);
-	struct layout l = lay_out();
+	struct layout l = lay_out(t);
 	char nothing[TIME_SIZE * 2];
 
 	t->first = MAX(MIN(t->first, last), 0);

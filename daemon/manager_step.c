@@ -6,6 +6,7 @@
  */
 #include "manager.h"
 #include "base/clock.h"
+#include "base/span.h"
 #include "judge/cause.h"
 #include "judge/level.h"
 
@@ -59,6 +60,7 @@ void manager_open_incident(struct manager *m, struct unit *u, uint64_t now)
 	const struct trouble *t = &u->heal.trouble;
 	struct incident *i = u->incident;
 	const struct death *d;
+	char span[SPAN_SIZE];
 	struct death told;
 
 	if (i && !i->open) { /* in probation: the same story goes on */
@@ -82,8 +84,8 @@ void manager_open_incident(struct manager *m, struct unit *u, uint64_t now)
 		i->severity = u->settings.severity;
 		m->world.incidents[t->cause]++;
 		incident_note(i, t->time_ns, "failed", "%s", t->text);
-		incident_note(i, t->detected_ns, "detected", "known %llu us after it happened",
-			(unsigned long long)((t->detected_ns - t->time_ns) / NSEC_PER_USEC));
+		incident_note(i, t->detected_ns, "detected", "known %s after it happened",
+			span_format((t->detected_ns - t->time_ns) / NSEC_PER_USEC, span));
 	}
 	if (!m->kernel && !unit_find_death(u, t->pid) && cause_death_from_facts(&u->facts, &told) &&
 		told.pid == t->pid) {
@@ -187,6 +189,7 @@ static void send_action(struct manager *m, struct unit *u)
 		.incident = u->incident ? u->incident->id : "",
 		.old_invocation = a->old_invocation,
 	};
+	char span[SPAN_SIZE];
 	int r;
 
 	a->sent_ns = now;
@@ -203,9 +206,8 @@ static void send_action(struct manager *m, struct unit *u)
 	}
 	a->job = JOB_SENT;
 	if (u->incident)
-		incident_note(u->incident, now, "acted",
-			"RestartUnit sent %llu us after the failure",
-			(unsigned long long)((now - u->heal.trouble.time_ns) / NSEC_PER_USEC));
+		incident_note(u->incident, now, "acted", "RestartUnit sent %s after the failure",
+			span_format((now - u->heal.trouble.time_ns) / NSEC_PER_USEC, span));
 }
 
 static void on_stored(void *userdata, const char *incident, int error)

@@ -70,7 +70,7 @@ unsigned int str_distance(const char *a, const char *b, unsigned int limit)
 
 const char *str_nearest(const char *s, const char *const *candidates, size_t n)
 {
-	unsigned int limit = 1 + (unsigned int)strlen(s) / 3, best = limit + 1;
+	unsigned int limit = MIN(1 + (unsigned int)strlen(s) / 4, 3U), best = limit + 1;
 	const char *found = NULL;
 
 	for (size_t i = 0; i < n; i++) {

@@ -38,7 +38,8 @@ int str_set(char **p, const char *s);
 /* Edit distance up to `limit` (limit + 1 where it is larger), for "did you mean". */
 unsigned int str_distance(const char *a, const char *b, unsigned int limit);
 
-/* The nearest of n candidates within an edit distance of 1 + length/3, or NULL. Borrowed. */
+/* The nearest of n candidates within an edit distance of 1 + length/4, at most 3, or NULL: what is
+ * further off is a guess and no typing error. Borrowed. */
 const char *str_nearest(const char *s, const char *const *candidates, size_t n);
 
 /* Trims white space at both ends, in place; returns the new start inside s. */

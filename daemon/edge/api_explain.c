@@ -5,6 +5,7 @@
  */
 #include "../judge/level.h"
 #include "api_internal.h"
+#include "../judge/budget.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -124,6 +125,21 @@ static void add_decision(struct strbuf *b, const struct decision *d)
 	strbuf_add(b, "}");
 }
 
+static void add_budget(struct strbuf *b, const struct unit *u, uint64_t now_ns)
+{
+	struct budget w[BUDGET_WINDOWS + 1];
+	size_t systemd, n = budget_windows(u, w, &systemd);
+
+	strbuf_add(b, ",\"budget\":[");
+	for (size_t i = 0; i < n; i++)
+		strbuf_addf(b,
+			"%s{\"used\":%" PRIu32 ",\"count\":%" PRIu32 ",\"window_usec\":%" PRIu64
+			",\"of\":\"%s\"}",
+			i ? "," : "", budget_used(&u->heal, w[i].window_ns, now_ns), w[i].count,
+			w[i].window_ns / NSEC_PER_USEC, i < systemd ? "settings" : "systemd");
+	strbuf_add(b, "]");
+}
+
 void explain_to_json(const struct unit *u, const struct world *w, struct strbuf *b)
 {
 	uint64_t now = clock_monotonic_ns();
@@ -139,13 +155,8 @@ void explain_to_json(const struct unit *u, const struct world *w, struct strbuf 
 	add_time(b, "since_usec", u->heal.since_ns);
 	strbuf_addf(b, ",\"denied\":%s", policy_denies(u) ? "true" : "false");
 	strbuf_addf(b, ",\"budget_remaining\":%" PRIu32, policy_budget_remaining(u, now));
-	strbuf_add(b, ",\"budget\":[");
-	for (size_t i = 0, n = 0; i < BUDGET_WINDOWS; i++)
-		if (u->settings.budget[i].count > 0)
-			strbuf_addf(b, "%s{\"count\":%" PRIu32 ",\"window_usec\":%" PRIu64 "}",
-				n++ ? "," : "", u->settings.budget[i].count,
-				u->settings.budget[i].window_ns / NSEC_PER_USEC);
-	strbuf_addf(b, "],\"backoff_step\":%" PRIu32, u->heal.backoff_step);
+	add_budget(b, u, now);
+	strbuf_addf(b, ",\"backoff_step\":%" PRIu32, u->heal.backoff_step);
 	add_string(b, "incident", u->incident ? u->incident->id : "");
 	add_trouble(b, &u->heal.trouble);
 	add_alerts(b, u);

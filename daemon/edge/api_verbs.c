@@ -5,8 +5,7 @@
  * the manager's business.
  */
 #include "api_internal.h"
-
-#include <inttypes.h>
+#include "../base/span.h"
 
 /* What the arguments of a method are, in the order in which they come. */
 enum {
@@ -61,6 +60,7 @@ static int take_unit(struct api *a, sd_bus_message *m, struct request *q, sd_bus
 
 static int take_usec(sd_bus_message *m, struct request *q, sd_bus_error *ret_error)
 {
+	char span[SPAN_SIZE];
 	int r;
 
 	r = sd_bus_message_read(m, "t", &q->usec);
@@ -68,9 +68,8 @@ static int take_usec(sd_bus_message *m, struct request *q, sd_bus_error *ret_err
 		return r;
 	if (q->usec == 0 || q->usec > PAUSE_MAX_USEC)
 		return sd_bus_error_setf(ret_error, SD_BUS_ERROR_INVALID_ARGS,
-			"A pause always ends: its length is 1 to %" PRIu64
-			" microseconds (a week).",
-			PAUSE_MAX_USEC);
+			"A pause always ends: it lasts at most %s.",
+			span_format(PAUSE_MAX_USEC, span));
 	return 0;
 }
 

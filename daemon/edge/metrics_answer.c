@@ -20,6 +20,7 @@ enum {
 #define PAGE_KEPT_NS (100 * NSEC_PER_MSEC)
 
 static const char text_type[] = "text/plain; charset=utf-8";
+static const char html_type[] = "text/html; charset=utf-8";
 
 struct answer {
 	unsigned int status;
@@ -179,7 +180,7 @@ static void write_page(struct answers *s, const struct choice *choice, struct an
 	int r = -EBUSY;
 
 	a->negotiated = true;
-	a->type = choice->people ? "text/html; charset=utf-8" : metric_content_type(choice->format);
+	a->type = choice->people ? html_type : metric_content_type(choice->format);
 	if (s->held <= METRICS_HELD_MAX)
 		r = choice->people ? people_page(s->world, &a->body)
 				   : metrics_page(s->world, &s->counters, choice->format, &a->body);
@@ -192,9 +193,25 @@ static void write_page(struct answers *s, const struct choice *choice, struct an
 		compress_body(a);
 }
 
+static void write_incident(struct answers *s, const char *id, struct answer *a)
+{
+	int r = s->held <= METRICS_HELD_MAX ? incident_page(s->world, id, &a->body) : -EBUSY;
+
+	a->type = html_type;
+	if (r == -ENOENT)
+		plain_answer(a, MHD_HTTP_NOT_FOUND,
+			"No incident in memory has that id; 'mendctl incident ID' looks further back.\n");
+	else if (r < 0)
+		plain_answer(a, MHD_HTTP_SERVICE_UNAVAILABLE, "Out of memory.\n");
+}
+
 static void write_other(struct answers *s, const char *url, struct answer *a)
 {
-	if (strcmp(url, "/-/healthy") == 0) /* its loop turns, or nobody would answer */
+	const char *incident = str_after_prefix(url, "/incident/");
+
+	if (incident)
+		write_incident(s, incident, a);
+	else if (strcmp(url, "/-/healthy") == 0) /* its loop turns, or nobody would answer */
 		plain_answer(a, MHD_HTTP_OK, "mendd is healthy.\n");
 	else if (strcmp(url, "/-/ready") != 0)
 		plain_answer(a, MHD_HTTP_NOT_FOUND,
@@ -211,9 +228,10 @@ static void add_headers(struct MHD_Response *response, const struct answer *a)
 	MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, a->type);
 	MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
 	MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
-	if (a->negotiated) {
+	if (a->negotiated)
 		MHD_add_response_header(response, MHD_HTTP_HEADER_VARY, "Accept, Accept-Encoding");
-		/* The page for people loads nothing, runs nothing, and is in nobody's frame. */
+	if (a->type == html_type || a->negotiated) {
+		/* The pages for people load nothing, run nothing, and are in nobody's frame. */
 		MHD_add_response_header(response, "Content-Security-Policy",
 			"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'");
 	}

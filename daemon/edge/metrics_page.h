@@ -27,3 +27,6 @@ int metrics_page(const struct world *w, const struct scrape_counters *counters,
 
 /* Appends an HTML page: each unit with its health, why, and what is being done. 0 or as above. */
 int people_page(const struct world *w, struct strbuf *out);
+/* Appends an HTML page about an incident that is in memory: facts and timeline. -ENOENT: there is
+ * none, 0 or as above. */
+int incident_page(const struct world *w, const char *id, struct strbuf *out);

@@ -87,16 +87,22 @@ uint64_t plugin_enter(struct mend_host *p)
 	return clock_monotonic_ns();
 }
 
-void plugin_leave(struct mend_host *p, uint64_t begin_ns, const char *what)
+void plugin_leave_within(
+	struct mend_host *p, uint64_t begin_ns, uint64_t limit_ns, const char *what)
 {
 	uint64_t now_ns = clock_monotonic_ns(), took_ns = now_ns - begin_ns;
 
-	if (took_ns <= PLUGIN_SLOW_NS)
+	if (took_ns <= limit_ns)
 		return;
 	p->state->slow++;
 	if (ratelimit_pass(&p->slow_limit, now_ns))
 		log_warning("plugin %s: %s took %" PRIu64 " ms; callbacks must not block",
 			p->descriptor->name, what, took_ns / NSEC_PER_MSEC);
+}
+
+void plugin_leave(struct mend_host *p, uint64_t begin_ns, const char *what)
+{
+	plugin_leave_within(p, begin_ns, PLUGIN_SLOW_NS, what);
 }
 
 static void set_aside(struct mend_host *p, const char *what, int error)
@@ -333,7 +339,7 @@ int plugin_register(struct plugin_host *host, const struct mend_plugin *d, const
 	if (d->create) {
 		begin_ns = plugin_enter(p);
 		r = d->create(&host->services, p, &p->instance);
-		plugin_leave(p, begin_ns, "create");
+		plugin_leave_within(p, begin_ns, PLUGIN_SLOW_CREATE_NS, "create");
 	}
 	if (r < 0) {
 		p->state->active = false;

@@ -25,6 +25,9 @@ enum {
 
 /* A call that takes longer is counted: the loop serves deaths within milliseconds. */
 #define PLUGIN_SLOW_NS (UINT64_C(10) * NSEC_PER_MSEC)
+/* The same of create(), which runs before there is a loop to hold: connecting and reading files
+ * takes as long as it takes on a host that is booting. */
+#define PLUGIN_SLOW_CREATE_NS (UINT64_C(1000) * NSEC_PER_MSEC)
 
 struct plugin_host;
 

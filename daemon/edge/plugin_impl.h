@@ -68,6 +68,9 @@ struct plugin_host {
 /* Around every call into a plugin. */
 uint64_t plugin_enter(struct mend_host *p);
 void plugin_leave(struct mend_host *p, uint64_t begin_ns, const char *what);
+/* With a limit of its own for what is slow. */
+void plugin_leave_within(
+	struct mend_host *p, uint64_t begin_ns, uint64_t limit_ns, const char *what);
 /* r below 0 counts as an error; anything else ends a row of them. */
 void plugin_result(struct mend_host *p, int r, const char *what);
 /* Not registered at all: keeps the reason where people look. */

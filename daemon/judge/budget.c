@@ -20,8 +20,8 @@ uint32_t budget_used(const struct heal *h, uint64_t window_ns, uint64_t now_ns)
 	return used;
 }
 
-/* All windows that bind this unit; returns how many. */
-static size_t windows(const struct unit *u, struct budget ret[BUDGET_WINDOWS + 1])
+size_t budget_windows(
+	const struct unit *u, struct budget ret[BUDGET_WINDOWS + 1], size_t *ret_systemd)
 {
 	const struct unit_facts *f = &u->facts;
 	size_t n = 0;
@@ -29,6 +29,7 @@ static size_t windows(const struct unit *u, struct budget ret[BUDGET_WINDOWS + 1
 	for (size_t i = 0; i < BUDGET_WINDOWS; i++)
 		if (u->settings.budget[i].count)
 			ret[n++] = u->settings.budget[i];
+	*ret_systemd = n;
 	/* A burst of 1 cannot be undercut and still be healed; 0 switches the limit off. */
 	if (f->start_limit_burst > 1 && f->start_limit_interval_ns)
 		ret[n++] = (struct budget) { .count = f->start_limit_burst - 1,
@@ -39,7 +40,7 @@ static size_t windows(const struct unit *u, struct budget ret[BUDGET_WINDOWS + 1
 uint32_t budget_remaining(const struct unit *u, uint64_t now_ns)
 {
 	struct budget w[BUDGET_WINDOWS + 1];
-	size_t n = windows(u, w);
+	size_t systemd, n = budget_windows(u, w, &systemd);
 	uint32_t least = UINT32_MAX;
 
 	for (size_t i = 0; i < n; i++) {
@@ -53,7 +54,7 @@ uint32_t budget_remaining(const struct unit *u, uint64_t now_ns)
 uint64_t budget_free_ns(const struct unit *u, uint64_t now_ns)
 {
 	struct budget w[BUDGET_WINDOWS + 1];
-	size_t n = windows(u, w);
+	size_t systemd, n = budget_windows(u, w, &systemd);
 	uint64_t free_ns = now_ns;
 
 	for (size_t i = 0; i < n; i++) {

@@ -10,6 +10,13 @@
  * never makes a unit run into systemd's own start limit.
  */
 uint32_t budget_remaining(const struct unit *u, uint64_t now_ns);
+/*
+ * The windows that bind the unit: those of the settings, then systemd's start limit, whose .count
+ * is one less than StartLimitBurst=. Returns how many; *ret_systemd is the index of the latter, or
+ * the number of windows where it does not bind.
+ */
+size_t budget_windows(
+	const struct unit *u, struct budget ret[BUDGET_WINDOWS + 1], size_t *ret_systemd);
 /* When at least one is allowed again; now_ns where one is. */
 uint64_t budget_free_ns(const struct unit *u, uint64_t now_ns);
 /* Restarts within the last window_ns. */

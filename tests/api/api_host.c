@@ -105,7 +105,8 @@ static int reload(void *manager, char **ret_error)
 	snprintf(path, sizeof(path), "%s/bad-config", h->directory);
 	if (access(path, F_OK) != 0)
 		return 0;
-	*ret_error = strdup("mendd.conf:3: unknown key Hael=; did you mean Heal=?");
+	*ret_error = strdup("mendd.conf:3: unknown key Hael=; did you mean Heal=?\n"
+			    "mendd.conf:4: unknown key Buget=\n");
 	return -EINVAL;
 }
 

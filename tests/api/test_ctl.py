@@ -55,6 +55,7 @@ class Ctl(Case):
                 (3, "not watched", ["show", "nothere"]),
                 (3, "not watched", ["explain", "nothere"]),
                 (3, "not watched", ["enable", "nothere"]),
+                (3, "not watched", ["incidents", "nothere"]),
                 (3, "No watched unit", ["status", "not*"]),
                 (3, "", ["status", "nginx", "nothere", "shop"]),
                 (1, "", ["status"]),
@@ -80,7 +81,7 @@ class Ctl(Case):
         listed = self.ok(self.bus.ctl("--help"))
         verbs = [line.split()[0] for line in listed.split("Verbs:\n")[1].split("\n\n")[0]
                  .splitlines()]
-        self.assertEqual(len(verbs), 19)
+        self.assertEqual(len(verbs), 23)
         for verb in verbs:
             self.assertIn(f"mendctl {verb}", self.ok(self.bus.ctl(verb, "--help")))
 
@@ -135,7 +136,7 @@ class Ctl(Case):
         self.assertIn("Degraded: exec: refused: Operation not permitted", out)
         header = next(line for line in out.splitlines() if line.startswith("UNIT"))
         self.assertEqual(header.split(),
-                         ["UNIT", "HEALTH", "HEALING", "CAUSE", "RESTARTS", "SINCE"])
+                         ["UNIT", "HEALTH", "HEALING", "CAUSE", "RESTARTS", "SINCE", "REASON"])
         self.assertEqual(self.bus.ctl()[1].split("\n\n")[0].splitlines()[1:],
                          out.split("\n\n")[0].splitlines()[1:])
         self.assertIn("1 inactive units are not shown; --all shows them.", out)
@@ -144,7 +145,7 @@ class Ctl(Case):
         self.assertFalse([row for row in rows if row.startswith("idle.service")])
         rows = self.bus.ctl("--no-legend", "-a")[1].splitlines()
         self.assertEqual(len(rows), 5)
-        self.assertTrue(rows[0].startswith("idle.service"))
+        self.assertTrue(rows[-1].startswith("idle.service"))
 
     def test_status_of_a_unit(self):
         out = self.bus.ctl("status", "shop")[1]

@@ -6,6 +6,7 @@ usage: test_metrics_server.py PATH-OF-serve [unittest arguments]
 """
 import gzip
 import os
+import re
 import resource
 import select
 import shutil
@@ -124,6 +125,25 @@ class Paths(Case):
         self.assertNotIn("<script", text)
         self.assertNotIn("<b>", text)
         self.assertIn("default-src 'none'", a.headers["content-security-policy"])
+        self.assertIn('http-equiv="refresh"', text)
+        health = re.findall(r'<td class="([a-z]+)">', text)
+        order = ["unhealthy", "unknown", "healthy", "inactive"]
+        self.assertEqual(health, sorted(health, key=order.index))
+        self.assertLess({"unhealthy", "inactive"}, set(health))
+
+    def test_incident(self):
+        text = self.curl("/").body.decode()
+        path, = re.findall(r'<a href="(/incident/[0-9a-f-]{36})">', text)
+        a = self.curl(path)
+        self.assertEqual((a.status, a.type), (200, "text/html; charset=utf-8"))
+        page = a.body.decode()
+        self.assertIn("killed by SIGKILL from &lt;b&gt;bash&lt;/b&gt;[4711]", page)
+        self.assertIn("<h1>unit\\x2d2.service</h1>", page)
+        self.assertNotIn("<b>", page)
+        self.assertIn("default-src 'none'", a.headers["content-security-policy"])
+        self.assertEqual(self.curl(path[:len("/incident/") + 8]).status, 200)
+        for other in ("/incident/", "/incident/x", "/incident/00000000", "/incident/" + "f" * 4000):
+            self.assertEqual(self.curl(other).status, 404, other)
 
     def test_probes(self):
         for path, body in (("/-/healthy", b"mendd is healthy.\n"), ("/-/ready", b"mendd is ready.\n")):

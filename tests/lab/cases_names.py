@@ -117,6 +117,19 @@ def aliases(t):
     wait("it is watched again", is_watched)
 
 
+@case("mendctl logs: a unit's own lines and mendd's")
+def logs(t):
+    u = t.unit(mendd="Heal=restart\nVerifyFor=300ms")
+    u.request("exit 3")
+    u.wait_closed()
+    u.wait_record("verified")
+    c = run_raw("mendctl", "logs", "--no-pager", u.name.removesuffix(".service"))
+    expect("exit status", c.returncode, 0)
+    expect_text("systemd's and mendd's lines", c.stdout, "Main process exited", "restarted by mendd")
+    c = run_raw("mendctl", "logs", "--no-pager", "-n", "1", u.name)
+    expect("lines", len(c.stdout.splitlines()), 1)
+
+
 @case("mendctl enable says when a stronger section wins", alone=True)
 def stronger(t):
     u = t.unit(mendd=None)
