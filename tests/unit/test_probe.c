@@ -361,7 +361,7 @@ static void answers(void **state)
 		{ "/599", MEND_CRITICAL, "HTTP 599 after " },
 		{ "/reset", MEND_CRITICAL, "Connection reset by peer" },
 		{ "/close", MEND_CRITICAL, "Empty reply" },
-		{ "/short", MEND_CRITICAL, "closed with 7 bytes" },
+		{ "/short", MEND_CRITICAL, "with 7 bytes" },
 		{ "/noise", MEND_CRITICAL, "HTTP/0.9" },
 	};
 	struct fixture *f = *state;
