@@ -217,6 +217,11 @@ static int open_metrics(struct manager *m)
 		/* Another process has the port: said, and healing goes on without it. */
 		if (fd >= 0)
 			close(fd);
+		if (r == -EOPNOTSUPP) {
+			world_feature(&m->world, "metrics", false,
+				"this mendd was built without an HTTP endpoint; 'mendctl metrics' has them");
+			return r;
+		}
 		errno = -r;
 		world_feature(&m->world, "metrics", false, "the metrics port cannot be opened: %m");
 		return log_warning_errno(r, "cannot serve metrics");

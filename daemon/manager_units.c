@@ -60,7 +60,8 @@ static void apply_probe(struct manager *m, struct unit *u, const struct unit_set
 	r = prober_start(m->prober, u->name, s->probe, s->probe_interval_ns, s->probe_timeout_ns);
 	if (r < 0) {
 		u->probe.status = MEND_UNKNOWN;
-		snprintf(u->probe.text, sizeof(u->probe.text), "cannot be made: %s", strerror(-r));
+		snprintf(u->probe.text, sizeof(u->probe.text), "cannot be made: %s",
+			r == -EOPNOTSUPP ? "this mendd was built without probes" : strerror(-r));
 		manager_tell_unit(m, u, MESSAGE_CONFIG_ERROR, LOG_WARNING, "Probe=%s %s", s->probe,
 			u->probe.text);
 	}

@@ -100,7 +100,7 @@ def check_words():
 
 
 def check_options():
-    source = read("ctl/help.c").split("options_text[]")[1].split('\n\n')[0]
+    source = read("ctl/help.c").split("common_options[]")[1].split("};")[0]
     long = words(source, r"--[\w-]+=?")
     heads = "\n".join(re.findall(r"^\*-.*", section(page("mendctl.1"), "OPTIONS"), re.M))
     compare("option", "mendctl(1)", long, bold(heads, r"--[\w-]+=?"))

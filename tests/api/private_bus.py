@@ -42,6 +42,11 @@ def lines_until(stream, wanted, deadline=DEADLINE):
     return lines
 
 
+# As the build has it.
+VERSION = subprocess.run([MENDCTL, "--version"], stdout=subprocess.PIPE, check=True,
+                         text=True).stdout.split()[1]
+
+
 class Bus:
     """dbus-daemon, api-host and, where asked for, polkitd."""
 

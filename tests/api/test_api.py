@@ -14,7 +14,7 @@ import time
 import unittest
 import xml.etree.ElementTree as ET
 
-from private_bus import (ACTIONS, Case, DEADLINE, MANAGER, NOBODY, POLKITD, RULES, SOURCE, main)
+from private_bus import (ACTIONS, Case, DEADLINE, MANAGER, NOBODY, POLKITD, RULES, SOURCE, VERSION, main)
 
 GOLDEN = os.path.join(SOURCE, "tests", "golden")
 # Of everything that is decoded from a hostile name: what a terminal would obey.
@@ -159,7 +159,7 @@ class Objects(Case):
                                 "HTTPVisibility": "tls"})
 
     def test_manager_properties(self):
-        for name, value in (("Version", "0.1.0"), ("NUnits", 5), ("NUnitsUnhealthy", 1),
+        for name, value in (("Version", VERSION), ("NUnits", 5), ("NUnitsUnhealthy", 1),
                             ("NIncidentsOpen", 1), ("NEventsLost", 3), ("NEvents", 12),
                             ("State", "running"), ("Pause", [0, ""])):
             with self.subTest(name=name):

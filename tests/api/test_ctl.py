@@ -13,7 +13,7 @@ import tempfile
 import time
 import unittest
 
-from private_bus import Case, DEADLINE, SOURCE, lines_until, main
+from private_bus import Case, DEADLINE, SOURCE, VERSION, lines_until, main
 
 
 class Ctl(Case):
@@ -127,7 +127,7 @@ class Ctl(Case):
 
     def test_status_of_the_host(self):
         code, out, err = self.bus.ctl("status")
-        self.assertIn("mendd 0.1.0", out)
+        self.assertIn(f"mendd {VERSION}", out)
         self.assertIn("1 unit is restarted on failure", out)
         self.assertIn("5 watched", out)
         self.assertIn("1 unhealthy", out)
@@ -280,7 +280,7 @@ class Ctl(Case):
     def test_doctor(self):
         code, out, err = self.bus.ctl("doctor")
         self.assertEqual(code, 1)
-        self.assertIn("ok        mendd: version 0.1.0", out)
+        self.assertIn(f"ok        mendd: version {VERSION}", out)
         self.assertIn("degraded  exec: refused", out)
         self.assertIn("degraded  polkit", out)
         self.assertIn("-> ", out)
