@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The two commands of the README on a machine that nobody has prepared.
+"""The two commands of the README, and the packages, on a machine that nobody has prepared.
 
-    run.py [--release bookworm|trixie|all]… [--command quickstart|test]…
+    run.py [--release bookworm|trixie|all]… [--command quickstart|package|test]…
 
 A minimal root of the release is made with mmdebstrap from the mirror that apt is configured with (kept in
 build/fresh for a week), the sources are copied into it, below a path with a blank, and the commands run in a
@@ -24,6 +24,7 @@ RELEASES = ("bookworm", "trixie")
 COMMANDS = {
     # Where PID 1 of this host is systemd, it would be installed there.
     "quickstart": ("scripts/quickstart --lab", "The shop was killed, restarted and verified"),
+    "package": ("scripts/packages build package demo && tests/package/check", " 0 failed"),
     "test": ("scripts/test --only style --only build --only unit", " 0 failed, "),
 }
 PLACE = "/root/a checkout"
